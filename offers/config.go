@@ -1,0 +1,58 @@
+package offers
+
+import (
+	"time"
+
+	"muster/offers/mesos"
+)
+
+// Config is what one leadership decides by. The zero value of a field is the
+// default in brackets.
+type Config struct {
+	MasterID string            // UUID of this leadership; the prefix of the IDs it gives
+	Info     *mesos.MasterInfo // as frameworks see this master [ID only]
+	Term     uint64            // goes with every message, so that a deposed leader is refused
+	Cluster  string            // name of the cluster
+	Elected  time.Time         // when the leadership began
+	Seed     uint64            // of the allocator's shuffles
+
+	AllocationInterval time.Duration // how often all agents are offered, besides the events that cause an offer [1s]
+	OfferTimeout       time.Duration // how long an offer may be held; negative: for ever [5m]
+	HeartbeatInterval  time.Duration // of a framework's stream, as SUBSCRIBED announces it [15s]
+
+	AgentHeartbeat    time.Duration // how often an agent is to send one [15s]
+	AgentTimeout      time.Duration // silence after which an agent is unreachable [75s]
+	ReregisterTimeout time.Duration // how long an agent may take to come back after its link broke or the leader changed [10m]
+
+	// GatewayGrace is how long sessions of a broken gateway link are kept: the
+	// gateway announces them again within seconds. After a leader change it is
+	// counted before the failover timeout of every framework. [10s]
+	GatewayGrace time.Duration
+
+	AgentAge     time.Duration // after which an unreachable or gone agent is forgotten [2 weeks]
+	MaxOutbox    int           // events kept for a session whose gateway is away [1000]
+	MaxDeadTasks int           // tasks of unreachable agents remembered, per framework [1000]
+}
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.AllocationInterval, time.Second)
+	def(&c.OfferTimeout, 5*time.Minute)
+	def(&c.HeartbeatInterval, 15*time.Second)
+	def(&c.AgentHeartbeat, 15*time.Second)
+	def(&c.AgentTimeout, 75*time.Second)
+	def(&c.ReregisterTimeout, 10*time.Minute)
+	def(&c.GatewayGrace, 10*time.Second)
+	def(&c.AgentAge, 14*24*time.Hour)
+	if c.MaxOutbox == 0 {
+		c.MaxOutbox = 1000
+	}
+	if c.MaxDeadTasks == 0 {
+		c.MaxDeadTasks = 1000
+	}
+	return c
+}

@@ -1,0 +1,226 @@
+package registry
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Apply adds one operation. An operation that does not fit gives an error that
+// names the field or ID at fault, and changes nothing.
+func (s *State) Apply(op *Op) error {
+	switch o := op.GetOp().(type) {
+	case *Op_InitCluster:
+		return s.initCluster(o.InitCluster)
+	case *Op_AdmitMember:
+		return s.admitMember(o.AdmitMember)
+	case *Op_RemoveMember:
+		return s.removeMember(o.RemoveMember)
+	case *Op_AdmitAgent:
+		return s.admitAgent(o.AdmitAgent)
+	case *Op_MarkAgentUnreachable:
+		return s.markAgentUnreachable(o.MarkAgentUnreachable)
+	case *Op_MarkAgentReachable:
+		return s.markAgentReachable(o.MarkAgentReachable)
+	case *Op_MarkAgentGone:
+		return s.markAgentGone(o.MarkAgentGone)
+	case *Op_RemoveAgent:
+		return s.removeAgent(o.RemoveAgent)
+	case *Op_UpdateAgent:
+		return s.updateAgent(o.UpdateAgent)
+	case *Op_AdmitFramework:
+		return s.admitFramework(o.AdmitFramework)
+	case *Op_UpdateFramework:
+		return s.updateFramework(o.UpdateFramework)
+	case *Op_FrameworkDisconnected:
+		return s.frameworkDisconnected(o.FrameworkDisconnected)
+	case *Op_FrameworkConnected:
+		return s.frameworkConnected(o.FrameworkConnected)
+	case *Op_RemoveFramework:
+		return s.removeFramework(o.RemoveFramework)
+	default:
+		return fmt.Errorf("%w: no operation that this version knows is set", ErrInvalid)
+	}
+}
+
+func missing(op, field string) error {
+	return fmt.Errorf("%s: %w: %s is missing", op, ErrInvalid, field)
+}
+
+func (s *State) initCluster(o *InitCluster) error {
+	if o.GetClusterId() == "" {
+		return missing("init cluster", "cluster_id")
+	}
+	if s.cluster != nil {
+		return fmt.Errorf("init cluster %s: cluster %s %w", o.GetClusterId(), s.cluster.GetClusterId(), ErrExists)
+	}
+	s.cluster = o
+	return nil
+}
+
+func (s *State) admitMember(o *AdmitMember) error {
+	if o.GetPeerId() == "" {
+		return missing("admit member", "peer_id")
+	}
+	if s.MemberRemoved(o.GetPeerId()) {
+		return fmt.Errorf("admit member %s: it %w", o.GetPeerId(), ErrRemoved)
+	}
+	s.members[o.GetPeerId()] = o
+	return nil
+}
+
+func (s *State) removeMember(o *RemoveMember) error {
+	if s.members[o.GetPeerId()] == nil {
+		return fmt.Errorf("remove member %q: %w", o.GetPeerId(), ErrUnknown)
+	}
+	delete(s.members, o.GetPeerId())
+	s.removedMembers.add(o.GetPeerId())
+	return nil
+}
+
+func (s *State) admitAgent(o *AdmitAgent) error {
+	id := agentID(o.GetAgent())
+	if id == "" {
+		return missing("admit agent", "agent.id")
+	}
+	if s.agents[id] != nil {
+		return fmt.Errorf("admit agent %s: it %w", id, ErrExists)
+	}
+	s.setAgent(id, &Agent{Info: o.Agent, Status: Agent_ADMITTED.Enum(), PeerId: o.PeerId, Incarnation: o.Incarnation})
+	return nil
+}
+
+// known returns an agent that operations may change: gone ones never come back.
+func (s *State) known(op, id string) (*Agent, error) {
+	a := s.agents[id]
+	if a == nil {
+		return nil, fmt.Errorf("%s %q: %w", op, id, ErrUnknown)
+	}
+	if a.GetStatus() == Agent_GONE {
+		return nil, fmt.Errorf("%s %s: it %w: marked gone", op, id, ErrRemoved)
+	}
+	return a, nil
+}
+
+func (s *State) markAgentUnreachable(o *MarkAgentUnreachable) error {
+	id := o.GetAgentId().GetValue()
+	a, err := s.known("mark agent unreachable", id)
+	if err != nil {
+		return err
+	}
+	if a.GetStatus() == Agent_UNREACHABLE {
+		return fmt.Errorf("mark agent unreachable %s: the mark %w", id, ErrExists)
+	}
+	s.depart(id, a, Agent_UNREACHABLE, o.GetTime())
+	return nil
+}
+
+func (s *State) markAgentGone(o *MarkAgentGone) error {
+	id := o.GetAgentId().GetValue()
+	a, err := s.known("mark agent gone", id)
+	if err != nil {
+		return err
+	}
+	s.depart(id, a, Agent_GONE, o.GetTime())
+	return nil
+}
+
+func (s *State) depart(id string, a *Agent, status Agent_Status, since int64) {
+	s.setAgent(id, &Agent{
+		Info: a.Info, Status: status.Enum(), Since: proto.Int64(since), PeerId: a.PeerId, Incarnation: a.Incarnation,
+	})
+	s.prune()
+}
+
+func (s *State) markAgentReachable(o *MarkAgentReachable) error {
+	id := agentID(o.GetAgent())
+	if id == "" {
+		return missing("mark agent reachable", "agent.id")
+	}
+	next := &Agent{Info: o.Agent, Status: Agent_ADMITTED.Enum(), PeerId: o.PeerId}
+	if s.agents[id] != nil {
+		a, err := s.known("mark agent reachable", id)
+		if err != nil {
+			return err
+		}
+		next.Incarnation = a.Incarnation
+	}
+	s.setAgent(id, next)
+	return nil
+}
+
+func (s *State) removeAgent(o *RemoveAgent) error {
+	id := o.GetAgentId().GetValue()
+	if s.agents[id] == nil {
+		return fmt.Errorf("remove agent %q: %w", id, ErrUnknown)
+	}
+	s.dropAgent(id)
+	return nil
+}
+
+func (s *State) updateAgent(o *UpdateAgent) error {
+	id := agentID(o.GetAgent())
+	a, err := s.known("update agent", id)
+	if err != nil {
+		return err
+	}
+	s.setAgent(id, &Agent{
+		Info: o.Agent, Status: a.Status, Since: a.Since, PeerId: a.PeerId, Incarnation: a.Incarnation,
+	})
+	return nil
+}
+
+func (s *State) admitFramework(o *AdmitFramework) error {
+	id := o.GetFramework().GetId().GetValue()
+	if id == "" {
+		return missing("admit framework", "framework.id")
+	}
+	if s.FrameworkRemoved(id) {
+		return fmt.Errorf("admit framework %s: it %w", id, ErrRemoved)
+	}
+	if s.frameworks[id] != nil {
+		return fmt.Errorf("admit framework %s: it %w", id, ErrExists)
+	}
+	s.frameworks[id] = &Framework{Info: o.Framework, Principal: o.Principal}
+	return nil
+}
+
+func (s *State) updateFramework(o *UpdateFramework) error {
+	id := o.GetFramework().GetId().GetValue()
+	f := s.frameworks[id]
+	if f == nil {
+		return fmt.Errorf("update framework %q: %w", id, ErrUnknown)
+	}
+	s.frameworks[id] = &Framework{Info: o.Framework, Principal: f.Principal, Deadline: f.Deadline}
+	return nil
+}
+
+func (s *State) frameworkDisconnected(o *FrameworkDisconnected) error {
+	id := o.GetFrameworkId().GetValue()
+	f := s.frameworks[id]
+	if f == nil {
+		return fmt.Errorf("framework disconnected %q: %w", id, ErrUnknown)
+	}
+	s.frameworks[id] = &Framework{Info: f.Info, Principal: f.Principal, Deadline: proto.Int64(o.GetDeadline())}
+	return nil
+}
+
+func (s *State) frameworkConnected(o *FrameworkConnected) error {
+	id := o.GetFrameworkId().GetValue()
+	f := s.frameworks[id]
+	if f == nil {
+		return fmt.Errorf("framework connected %q: %w", id, ErrUnknown)
+	}
+	s.frameworks[id] = &Framework{Info: f.Info, Principal: f.Principal}
+	return nil
+}
+
+func (s *State) removeFramework(o *RemoveFramework) error {
+	id := o.GetFrameworkId().GetValue()
+	if s.frameworks[id] == nil {
+		return fmt.Errorf("remove framework %q: %w", id, ErrUnknown)
+	}
+	delete(s.frameworks, id)
+	s.removedFrameworks.add(id)
+	return nil
+}
