@@ -208,6 +208,7 @@ type MasterToAgent struct {
 	//	*MasterToAgent_Reconcile
 	//	*MasterToAgent_FrameworkMessage
 	//	*MasterToAgent_Heartbeat
+	//	*MasterToAgent_ShutdownExecutor
 	Message       isMasterToAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,6 +348,15 @@ func (x *MasterToAgent) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *MasterToAgent) GetShutdownExecutor() *ShutdownExecutor {
+	if x != nil {
+		if x, ok := x.Message.(*MasterToAgent_ShutdownExecutor); ok {
+			return x.ShutdownExecutor
+		}
+	}
+	return nil
+}
+
 type isMasterToAgent_Message interface {
 	isMasterToAgent_Message()
 }
@@ -391,6 +401,10 @@ type MasterToAgent_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,11,opt,name=heartbeat,oneof"`
 }
 
+type MasterToAgent_ShutdownExecutor struct {
+	ShutdownExecutor *ShutdownExecutor `protobuf:"bytes,12,opt,name=shutdown_executor,json=shutdownExecutor,oneof"`
+}
+
 func (*MasterToAgent_Registered) isMasterToAgent_Message() {}
 
 func (*MasterToAgent_Refused) isMasterToAgent_Message() {}
@@ -411,6 +425,8 @@ func (*MasterToAgent_FrameworkMessage) isMasterToAgent_Message() {}
 
 func (*MasterToAgent_Heartbeat) isMasterToAgent_Message() {}
 
+func (*MasterToAgent_ShutdownExecutor) isMasterToAgent_Message() {}
+
 // Register announces an agent with all it holds, new or returning.
 type Register struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -426,7 +442,10 @@ type Register struct {
 	// Names this start of the agent's daemon.
 	Incarnation *string `protobuf:"bytes,6,opt,name=incarnation" json:"incarnation,omitempty"`
 	// ip:port of the agent's HTTP API.
-	HttpAddress   *string `protobuf:"bytes,7,opt,name=http_address,json=httpAddress" json:"http_address,omitempty"`
+	HttpAddress *string `protobuf:"bytes,7,opt,name=http_address,json=httpAddress" json:"http_address,omitempty"`
+	// The executors that run now, with their framework's ID. Those that exist only
+	// as the inside of a command task are not listed.
+	Executors     []*mesos.ExecutorInfo `protobuf:"bytes,8,rep,name=executors" json:"executors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -508,6 +527,13 @@ func (x *Register) GetHttpAddress() string {
 		return *x.HttpAddress
 	}
 	return ""
+}
+
+func (x *Register) GetExecutors() []*mesos.ExecutorInfo {
+	if x != nil {
+		return x.Executors
+	}
+	return nil
 }
 
 type Registered struct {
@@ -942,6 +968,58 @@ func (x *ShutdownFramework) GetFrameworkId() *mesos.FrameworkID {
 	return nil
 }
 
+type ShutdownExecutor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	ExecutorId    *mesos.ExecutorID      `protobuf:"bytes,2,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShutdownExecutor) Reset() {
+	*x = ShutdownExecutor{}
+	mi := &file_protocol_protocol_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShutdownExecutor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShutdownExecutor) ProtoMessage() {}
+
+func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShutdownExecutor.ProtoReflect.Descriptor instead.
+func (*ShutdownExecutor) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ShutdownExecutor) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ShutdownExecutor) GetExecutorId() *mesos.ExecutorID {
+	if x != nil {
+		return x.ExecutorId
+	}
+	return nil
+}
+
 type UpdateFramework struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Framework     *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=framework" json:"framework,omitempty"`
@@ -951,7 +1029,7 @@ type UpdateFramework struct {
 
 func (x *UpdateFramework) Reset() {
 	*x = UpdateFramework{}
-	mi := &file_protocol_protocol_proto_msgTypes[11]
+	mi := &file_protocol_protocol_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1041,7 @@ func (x *UpdateFramework) String() string {
 func (*UpdateFramework) ProtoMessage() {}
 
 func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[11]
+	mi := &file_protocol_protocol_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1054,7 @@ func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateFramework.ProtoReflect.Descriptor instead.
 func (*UpdateFramework) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{11}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateFramework) GetFramework() *mesos.FrameworkInfo {
@@ -997,7 +1075,7 @@ type Reconcile struct {
 
 func (x *Reconcile) Reset() {
 	*x = Reconcile{}
-	mi := &file_protocol_protocol_proto_msgTypes[12]
+	mi := &file_protocol_protocol_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1087,7 @@ func (x *Reconcile) String() string {
 func (*Reconcile) ProtoMessage() {}
 
 func (x *Reconcile) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[12]
+	mi := &file_protocol_protocol_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1100,7 @@ func (x *Reconcile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
 func (*Reconcile) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{12}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Reconcile) GetTasks() []*Reconcile_Task {
@@ -1042,7 +1120,7 @@ type Reconciled struct {
 
 func (x *Reconciled) Reset() {
 	*x = Reconciled{}
-	mi := &file_protocol_protocol_proto_msgTypes[13]
+	mi := &file_protocol_protocol_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1132,7 @@ func (x *Reconciled) String() string {
 func (*Reconciled) ProtoMessage() {}
 
 func (x *Reconciled) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[13]
+	mi := &file_protocol_protocol_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1145,7 @@ func (x *Reconciled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconciled.ProtoReflect.Descriptor instead.
 func (*Reconciled) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{13}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reconciled) GetUnknown() []*Reconcile_Task {
@@ -1088,7 +1166,7 @@ type FrameworkMessage struct {
 
 func (x *FrameworkMessage) Reset() {
 	*x = FrameworkMessage{}
-	mi := &file_protocol_protocol_proto_msgTypes[14]
+	mi := &file_protocol_protocol_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1178,7 @@ func (x *FrameworkMessage) String() string {
 func (*FrameworkMessage) ProtoMessage() {}
 
 func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[14]
+	mi := &file_protocol_protocol_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1191,7 @@ func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameworkMessage.ProtoReflect.Descriptor instead.
 func (*FrameworkMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{14}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FrameworkMessage) GetFrameworkId() *mesos.FrameworkID {
@@ -1148,7 +1226,7 @@ type ExecutorMessage struct {
 
 func (x *ExecutorMessage) Reset() {
 	*x = ExecutorMessage{}
-	mi := &file_protocol_protocol_proto_msgTypes[15]
+	mi := &file_protocol_protocol_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1238,7 @@ func (x *ExecutorMessage) String() string {
 func (*ExecutorMessage) ProtoMessage() {}
 
 func (x *ExecutorMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[15]
+	mi := &file_protocol_protocol_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1251,7 @@ func (x *ExecutorMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorMessage.ProtoReflect.Descriptor instead.
 func (*ExecutorMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{15}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExecutorMessage) GetFrameworkId() *mesos.FrameworkID {
@@ -1208,7 +1286,7 @@ type ExecutorExited struct {
 
 func (x *ExecutorExited) Reset() {
 	*x = ExecutorExited{}
-	mi := &file_protocol_protocol_proto_msgTypes[16]
+	mi := &file_protocol_protocol_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1298,7 @@ func (x *ExecutorExited) String() string {
 func (*ExecutorExited) ProtoMessage() {}
 
 func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[16]
+	mi := &file_protocol_protocol_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1311,7 @@ func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExited.ProtoReflect.Descriptor instead.
 func (*ExecutorExited) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{16}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExecutorExited) GetFrameworkId() *mesos.FrameworkID {
@@ -1267,7 +1345,7 @@ type Oversubscribed struct {
 
 func (x *Oversubscribed) Reset() {
 	*x = Oversubscribed{}
-	mi := &file_protocol_protocol_proto_msgTypes[17]
+	mi := &file_protocol_protocol_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1357,7 @@ func (x *Oversubscribed) String() string {
 func (*Oversubscribed) ProtoMessage() {}
 
 func (x *Oversubscribed) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[17]
+	mi := &file_protocol_protocol_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1370,7 @@ func (x *Oversubscribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Oversubscribed.ProtoReflect.Descriptor instead.
 func (*Oversubscribed) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{17}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Oversubscribed) GetTotal() []*mesos.Resource {
@@ -1321,7 +1399,7 @@ type GatewayToMaster struct {
 
 func (x *GatewayToMaster) Reset() {
 	*x = GatewayToMaster{}
-	mi := &file_protocol_protocol_proto_msgTypes[18]
+	mi := &file_protocol_protocol_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1411,7 @@ func (x *GatewayToMaster) String() string {
 func (*GatewayToMaster) ProtoMessage() {}
 
 func (x *GatewayToMaster) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[18]
+	mi := &file_protocol_protocol_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1424,7 @@ func (x *GatewayToMaster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayToMaster.ProtoReflect.Descriptor instead.
 func (*GatewayToMaster) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{18}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GatewayToMaster) GetMessage() isGatewayToMaster_Message {
@@ -1467,7 +1545,7 @@ type MasterToGateway struct {
 
 func (x *MasterToGateway) Reset() {
 	*x = MasterToGateway{}
-	mi := &file_protocol_protocol_proto_msgTypes[19]
+	mi := &file_protocol_protocol_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1557,7 @@ func (x *MasterToGateway) String() string {
 func (*MasterToGateway) ProtoMessage() {}
 
 func (x *MasterToGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[19]
+	mi := &file_protocol_protocol_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1570,7 @@ func (x *MasterToGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MasterToGateway.ProtoReflect.Descriptor instead.
 func (*MasterToGateway) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{19}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MasterToGateway) GetTerm() uint64 {
@@ -1588,7 +1666,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_protocol_protocol_proto_msgTypes[20]
+	mi := &file_protocol_protocol_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1678,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[20]
+	mi := &file_protocol_protocol_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1691,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{20}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Subscribe) GetSessionId() string {
@@ -1658,7 +1736,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_protocol_protocol_proto_msgTypes[21]
+	mi := &file_protocol_protocol_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1748,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[21]
+	mi := &file_protocol_protocol_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1761,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{21}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Call) GetCallId() uint64 {
@@ -1726,7 +1804,7 @@ type Operate struct {
 
 func (x *Operate) Reset() {
 	*x = Operate{}
-	mi := &file_protocol_protocol_proto_msgTypes[22]
+	mi := &file_protocol_protocol_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1816,7 @@ func (x *Operate) String() string {
 func (*Operate) ProtoMessage() {}
 
 func (x *Operate) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[22]
+	mi := &file_protocol_protocol_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1829,7 @@ func (x *Operate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operate.ProtoReflect.Descriptor instead.
 func (*Operate) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{22}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Operate) GetCallId() uint64 {
@@ -1788,7 +1866,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_protocol_protocol_proto_msgTypes[23]
+	mi := &file_protocol_protocol_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1878,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[23]
+	mi := &file_protocol_protocol_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1891,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{23}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Pending) GetFrameworkId() *mesos.FrameworkID {
@@ -1840,7 +1918,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_protocol_protocol_proto_msgTypes[24]
+	mi := &file_protocol_protocol_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +1930,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[24]
+	mi := &file_protocol_protocol_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +1943,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{24}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Event) GetSessionId() string {
@@ -1898,7 +1976,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_protocol_protocol_proto_msgTypes[25]
+	mi := &file_protocol_protocol_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +1988,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[25]
+	mi := &file_protocol_protocol_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2001,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{25}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Reply) GetCallId() uint64 {
@@ -1972,7 +2050,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_protocol_protocol_proto_msgTypes[26]
+	mi := &file_protocol_protocol_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2062,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[26]
+	mi := &file_protocol_protocol_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2075,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{26}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Closed) GetSessionId() string {
@@ -2026,6 +2104,8 @@ type ViewEvent struct {
 	//	*ViewEvent_OfferRemoved_
 	//	*ViewEvent_RecoveredAgent
 	//	*ViewEvent_Role
+	//	*ViewEvent_Executor
+	//	*ViewEvent_ExecutorRemoved_
 	Event         isViewEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2033,7 +2113,7 @@ type ViewEvent struct {
 
 func (x *ViewEvent) Reset() {
 	*x = ViewEvent{}
-	mi := &file_protocol_protocol_proto_msgTypes[27]
+	mi := &file_protocol_protocol_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2125,7 @@ func (x *ViewEvent) String() string {
 func (*ViewEvent) ProtoMessage() {}
 
 func (x *ViewEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[27]
+	mi := &file_protocol_protocol_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2138,7 @@ func (x *ViewEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent.ProtoReflect.Descriptor instead.
 func (*ViewEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ViewEvent) GetEvent() isViewEvent_Event {
@@ -2185,6 +2265,24 @@ func (x *ViewEvent) GetRole() *mesos.Role {
 	return nil
 }
 
+func (x *ViewEvent) GetExecutor() *master.Response_GetExecutors_Executor {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_Executor); ok {
+			return x.Executor
+		}
+	}
+	return nil
+}
+
+func (x *ViewEvent) GetExecutorRemoved() *ViewEvent_ExecutorRemoved {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_ExecutorRemoved_); ok {
+			return x.ExecutorRemoved
+		}
+	}
+	return nil
+}
+
 type isViewEvent_Event interface {
 	isViewEvent_Event()
 }
@@ -2245,6 +2343,15 @@ type ViewEvent_Role struct {
 	Role *mesos.Role `protobuf:"bytes,13,opt,name=role,oneof"`
 }
 
+type ViewEvent_Executor struct {
+	// An executor that is more than the inside of a command task, with its framework's ID.
+	Executor *master.Response_GetExecutors_Executor `protobuf:"bytes,14,opt,name=executor,oneof"`
+}
+
+type ViewEvent_ExecutorRemoved_ struct {
+	ExecutorRemoved *ViewEvent_ExecutorRemoved `protobuf:"bytes,15,opt,name=executor_removed,json=executorRemoved,oneof"`
+}
+
 func (*ViewEvent_Reset_) isViewEvent_Event() {}
 
 func (*ViewEvent_Synced) isViewEvent_Event() {}
@@ -2271,6 +2378,10 @@ func (*ViewEvent_RecoveredAgent) isViewEvent_Event() {}
 
 func (*ViewEvent_Role) isViewEvent_Event() {}
 
+func (*ViewEvent_Executor) isViewEvent_Event() {}
+
+func (*ViewEvent_ExecutorRemoved_) isViewEvent_Event() {}
+
 type Reset struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2279,7 +2390,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_protocol_protocol_proto_msgTypes[28]
+	mi := &file_protocol_protocol_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2402,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[28]
+	mi := &file_protocol_protocol_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2415,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{29}
 }
 
 type Synced struct {
@@ -2315,7 +2426,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_protocol_protocol_proto_msgTypes[29]
+	mi := &file_protocol_protocol_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2438,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[29]
+	mi := &file_protocol_protocol_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,10 +2451,64 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{29}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{30}
 }
 
-// Seek opens a view stream.
+// Hello is the first message of every link, both ways: the term in which the
+// caller believes the other leads, and the answer's own term or why it refuses.
+type Hello struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          *uint64                `protobuf:"varint,1,opt,name=term" json:"term,omitempty"`
+	Refused       *string                `protobuf:"bytes,2,opt,name=refused" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hello) Reset() {
+	*x = Hello{}
+	mi := &file_protocol_protocol_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hello) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hello) ProtoMessage() {}
+
+func (x *Hello) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hello.ProtoReflect.Descriptor instead.
+func (*Hello) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Hello) GetTerm() uint64 {
+	if x != nil && x.Term != nil {
+		return *x.Term
+	}
+	return 0
+}
+
+func (x *Hello) GetRefused() string {
+	if x != nil && x.Refused != nil {
+		return *x.Refused
+	}
+	return ""
+}
+
+// Seek goes up a view link; it says nothing, the link alone asks.
 type Seek struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2352,7 +2517,7 @@ type Seek struct {
 
 func (x *Seek) Reset() {
 	*x = Seek{}
-	mi := &file_protocol_protocol_proto_msgTypes[30]
+	mi := &file_protocol_protocol_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2529,7 @@ func (x *Seek) String() string {
 func (*Seek) ProtoMessage() {}
 
 func (x *Seek) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[30]
+	mi := &file_protocol_protocol_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2542,7 @@ func (x *Seek) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seek.ProtoReflect.Descriptor instead.
 func (*Seek) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{30}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{32}
 }
 
 type Reconcile_Task struct {
@@ -2390,7 +2555,7 @@ type Reconcile_Task struct {
 
 func (x *Reconcile_Task) Reset() {
 	*x = Reconcile_Task{}
-	mi := &file_protocol_protocol_proto_msgTypes[31]
+	mi := &file_protocol_protocol_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2567,7 @@ func (x *Reconcile_Task) String() string {
 func (*Reconcile_Task) ProtoMessage() {}
 
 func (x *Reconcile_Task) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[31]
+	mi := &file_protocol_protocol_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2580,7 @@ func (x *Reconcile_Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile_Task.ProtoReflect.Descriptor instead.
 func (*Reconcile_Task) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{12, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *Reconcile_Task) GetFrameworkId() *mesos.FrameworkID {
@@ -2443,7 +2608,7 @@ type Pending_Task struct {
 
 func (x *Pending_Task) Reset() {
 	*x = Pending_Task{}
-	mi := &file_protocol_protocol_proto_msgTypes[32]
+	mi := &file_protocol_protocol_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2620,7 @@ func (x *Pending_Task) String() string {
 func (*Pending_Task) ProtoMessage() {}
 
 func (x *Pending_Task) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[32]
+	mi := &file_protocol_protocol_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2633,7 @@ func (x *Pending_Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending_Task.ProtoReflect.Descriptor instead.
 func (*Pending_Task) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{23, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *Pending_Task) GetTaskId() *mesos.TaskID {
@@ -2504,7 +2669,7 @@ type ViewEvent_Master struct {
 
 func (x *ViewEvent_Master) Reset() {
 	*x = ViewEvent_Master{}
-	mi := &file_protocol_protocol_proto_msgTypes[33]
+	mi := &file_protocol_protocol_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2681,7 @@ func (x *ViewEvent_Master) String() string {
 func (*ViewEvent_Master) ProtoMessage() {}
 
 func (x *ViewEvent_Master) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[33]
+	mi := &file_protocol_protocol_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2694,7 @@ func (x *ViewEvent_Master) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_Master.ProtoReflect.Descriptor instead.
 func (*ViewEvent_Master) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 0}
 }
 
 func (x *ViewEvent_Master) GetInfo() *mesos.MasterInfo {
@@ -2573,7 +2738,7 @@ type ViewEvent_TaskRemoved struct {
 
 func (x *ViewEvent_TaskRemoved) Reset() {
 	*x = ViewEvent_TaskRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[34]
+	mi := &file_protocol_protocol_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2750,7 @@ func (x *ViewEvent_TaskRemoved) String() string {
 func (*ViewEvent_TaskRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_TaskRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[34]
+	mi := &file_protocol_protocol_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2763,7 @@ func (x *ViewEvent_TaskRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_TaskRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_TaskRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27, 1}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 1}
 }
 
 func (x *ViewEvent_TaskRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -2635,7 +2800,7 @@ type ViewEvent_TaskUpdated struct {
 
 func (x *ViewEvent_TaskUpdated) Reset() {
 	*x = ViewEvent_TaskUpdated{}
-	mi := &file_protocol_protocol_proto_msgTypes[35]
+	mi := &file_protocol_protocol_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2812,7 @@ func (x *ViewEvent_TaskUpdated) String() string {
 func (*ViewEvent_TaskUpdated) ProtoMessage() {}
 
 func (x *ViewEvent_TaskUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[35]
+	mi := &file_protocol_protocol_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2825,7 @@ func (x *ViewEvent_TaskUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_TaskUpdated.ProtoReflect.Descriptor instead.
 func (*ViewEvent_TaskUpdated) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27, 2}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 2}
 }
 
 func (x *ViewEvent_TaskUpdated) GetTask() *mesos.Task {
@@ -2693,7 +2858,7 @@ type ViewEvent_FrameworkRemoved struct {
 
 func (x *ViewEvent_FrameworkRemoved) Reset() {
 	*x = ViewEvent_FrameworkRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[36]
+	mi := &file_protocol_protocol_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2870,7 @@ func (x *ViewEvent_FrameworkRemoved) String() string {
 func (*ViewEvent_FrameworkRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_FrameworkRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[36]
+	mi := &file_protocol_protocol_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2883,7 @@ func (x *ViewEvent_FrameworkRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_FrameworkRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_FrameworkRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27, 3}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 3}
 }
 
 func (x *ViewEvent_FrameworkRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -2738,7 +2903,7 @@ type ViewEvent_AgentRemoved struct {
 
 func (x *ViewEvent_AgentRemoved) Reset() {
 	*x = ViewEvent_AgentRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[37]
+	mi := &file_protocol_protocol_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2915,7 @@ func (x *ViewEvent_AgentRemoved) String() string {
 func (*ViewEvent_AgentRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_AgentRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[37]
+	mi := &file_protocol_protocol_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2928,7 @@ func (x *ViewEvent_AgentRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_AgentRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_AgentRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27, 4}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 4}
 }
 
 func (x *ViewEvent_AgentRemoved) GetAgentId() *mesos.AgentID {
@@ -2789,7 +2954,7 @@ type ViewEvent_OfferRemoved struct {
 
 func (x *ViewEvent_OfferRemoved) Reset() {
 	*x = ViewEvent_OfferRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[38]
+	mi := &file_protocol_protocol_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2966,7 @@ func (x *ViewEvent_OfferRemoved) String() string {
 func (*ViewEvent_OfferRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_OfferRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[38]
+	mi := &file_protocol_protocol_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,12 +2979,72 @@ func (x *ViewEvent_OfferRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_OfferRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_OfferRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27, 5}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 5}
 }
 
 func (x *ViewEvent_OfferRemoved) GetOfferId() *mesos.OfferID {
 	if x != nil {
 		return x.OfferId
+	}
+	return nil
+}
+
+type ViewEvent_ExecutorRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	AgentId       *mesos.AgentID         `protobuf:"bytes,2,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	ExecutorId    *mesos.ExecutorID      `protobuf:"bytes,3,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ViewEvent_ExecutorRemoved) Reset() {
+	*x = ViewEvent_ExecutorRemoved{}
+	mi := &file_protocol_protocol_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ViewEvent_ExecutorRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ViewEvent_ExecutorRemoved) ProtoMessage() {}
+
+func (x *ViewEvent_ExecutorRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ViewEvent_ExecutorRemoved.ProtoReflect.Descriptor instead.
+func (*ViewEvent_ExecutorRemoved) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 6}
+}
+
+func (x *ViewEvent_ExecutorRemoved) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ViewEvent_ExecutorRemoved) GetAgentId() *mesos.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
+func (x *ViewEvent_ExecutorRemoved) GetExecutorId() *mesos.ExecutorID {
+	if x != nil {
+		return x.ExecutorId
 	}
 	return nil
 }
@@ -2839,7 +3064,7 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\n" +
 	"reconciled\x18\a \x01(\v2\x1e.muster.protocol.v1.ReconciledH\x00R\n" +
 	"reconciledB\t\n" +
-	"\amessage\"\xe2\x05\n" +
+	"\amessage\"\xb7\x06\n" +
 	"\rMasterToAgent\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12@\n" +
 	"\n" +
@@ -2854,8 +3079,9 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\treconcile\x18\t \x01(\v2\x1d.muster.protocol.v1.ReconcileH\x00R\treconcile\x12S\n" +
 	"\x11framework_message\x18\n" +
 	" \x01(\v2$.muster.protocol.v1.FrameworkMessageH\x00R\x10frameworkMessage\x12=\n" +
-	"\theartbeat\x18\v \x01(\v2\x1d.muster.protocol.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\xb7\x02\n" +
+	"\theartbeat\x18\v \x01(\v2\x1d.muster.protocol.v1.HeartbeatH\x00R\theartbeat\x12S\n" +
+	"\x11shutdown_executor\x18\f \x01(\v2$.muster.protocol.v1.ShutdownExecutorH\x00R\x10shutdownExecutorB\t\n" +
+	"\amessage\"\xed\x02\n" +
 	"\bRegister\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12B\n" +
@@ -2865,7 +3091,8 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"frameworks\x18\x05 \x03(\v2\x17.mesos.v1.FrameworkInfoR\n" +
 	"frameworks\x12 \n" +
 	"\vincarnation\x18\x06 \x01(\tR\vincarnation\x12!\n" +
-	"\fhttp_address\x18\a \x01(\tR\vhttpAddress\"x\n" +
+	"\fhttp_address\x18\a \x01(\tR\vhttpAddress\x124\n" +
+	"\texecutors\x18\b \x03(\v2\x16.mesos.v1.ExecutorInfoR\texecutors\"x\n" +
 	"\n" +
 	"Registered\x12,\n" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12<\n" +
@@ -2892,7 +3119,11 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x12\n" +
 	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"M\n" +
 	"\x11ShutdownFramework\x128\n" +
-	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"H\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"\x83\x01\n" +
+	"\x10ShutdownExecutor\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
+	"\vexecutor_id\x18\x02 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
+	"executorId\"H\n" +
 	"\x0fUpdateFramework\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\"\xb2\x01\n" +
 	"\tReconcile\x128\n" +
@@ -2971,7 +3202,7 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x12scheduler_response\x18\x05 \x01(\v2\x1c.mesos.v1.scheduler.ResponseR\x11schedulerResponse\"'\n" +
 	"\x06Closed\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\"\x81\f\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"\xdf\x0e\n" +
 	"\tViewEvent\x121\n" +
 	"\x05reset\x18\x01 \x01(\v2\x19.muster.protocol.v1.ResetH\x00R\x05reset\x124\n" +
 	"\x06synced\x18\x02 \x01(\v2\x1a.muster.protocol.v1.SyncedH\x00R\x06synced\x12>\n" +
@@ -2986,7 +3217,9 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	" \x01(\v2\x0f.mesos.v1.OfferH\x00R\x05offer\x12Q\n" +
 	"\roffer_removed\x18\v \x01(\v2*.muster.protocol.v1.ViewEvent.OfferRemovedH\x00R\fofferRemoved\x12>\n" +
 	"\x0frecovered_agent\x18\f \x01(\v2\x13.mesos.v1.AgentInfoH\x00R\x0erecoveredAgent\x12$\n" +
-	"\x04role\x18\r \x01(\v2\x0e.mesos.v1.RoleH\x00R\x04role\x1a\x83\x01\n" +
+	"\x04role\x18\r \x01(\v2\x0e.mesos.v1.RoleH\x00R\x04role\x12M\n" +
+	"\bexecutor\x18\x0e \x01(\v2/.mesos.v1.master.Response.GetExecutors.ExecutorH\x00R\bexecutor\x12Z\n" +
+	"\x10executor_removed\x18\x0f \x01(\v2-.muster.protocol.v1.ViewEvent.ExecutorRemovedH\x00R\x0fexecutorRemoved\x1a\x83\x01\n" +
 	"\x06Master\x12(\n" +
 	"\x04info\x18\x01 \x01(\v2\x14.mesos.v1.MasterInfoR\x04info\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12!\n" +
@@ -3006,10 +3239,18 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12 \n" +
 	"\vunreachable\x18\x02 \x01(\bR\vunreachable\x1a<\n" +
 	"\fOfferRemoved\x12,\n" +
-	"\boffer_id\x18\x01 \x01(\v2\x11.mesos.v1.OfferIDR\aofferIdB\a\n" +
+	"\boffer_id\x18\x01 \x01(\v2\x11.mesos.v1.OfferIDR\aofferId\x1a\xb0\x01\n" +
+	"\x0fExecutorRemoved\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12,\n" +
+	"\bagent_id\x18\x02 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x125\n" +
+	"\vexecutor_id\x18\x03 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
+	"executorIdB\a\n" +
 	"\x05event\"\a\n" +
 	"\x05Reset\"\b\n" +
-	"\x06Synced\"\x06\n" +
+	"\x06Synced\"5\n" +
+	"\x05Hello\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\"\x06\n" +
 	"\x04SeekB\x18Z\x16muster/offers/protocol"
 
 var (
@@ -3024,7 +3265,7 @@ func file_protocol_protocol_proto_rawDescGZIP() []byte {
 	return file_protocol_protocol_proto_rawDescData
 }
 
-var file_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_protocol_protocol_proto_goTypes = []any{
 	(*AgentToMaster)(nil),                           // 0: muster.protocol.v1.AgentToMaster
 	(*MasterToAgent)(nil),                           // 1: muster.protocol.v1.MasterToAgent
@@ -3037,154 +3278,167 @@ var file_protocol_protocol_proto_goTypes = []any{
 	(*Update)(nil),                                  // 8: muster.protocol.v1.Update
 	(*Acknowledge)(nil),                             // 9: muster.protocol.v1.Acknowledge
 	(*ShutdownFramework)(nil),                       // 10: muster.protocol.v1.ShutdownFramework
-	(*UpdateFramework)(nil),                         // 11: muster.protocol.v1.UpdateFramework
-	(*Reconcile)(nil),                               // 12: muster.protocol.v1.Reconcile
-	(*Reconciled)(nil),                              // 13: muster.protocol.v1.Reconciled
-	(*FrameworkMessage)(nil),                        // 14: muster.protocol.v1.FrameworkMessage
-	(*ExecutorMessage)(nil),                         // 15: muster.protocol.v1.ExecutorMessage
-	(*ExecutorExited)(nil),                          // 16: muster.protocol.v1.ExecutorExited
-	(*Oversubscribed)(nil),                          // 17: muster.protocol.v1.Oversubscribed
-	(*GatewayToMaster)(nil),                         // 18: muster.protocol.v1.GatewayToMaster
-	(*MasterToGateway)(nil),                         // 19: muster.protocol.v1.MasterToGateway
-	(*Subscribe)(nil),                               // 20: muster.protocol.v1.Subscribe
-	(*Call)(nil),                                    // 21: muster.protocol.v1.Call
-	(*Operate)(nil),                                 // 22: muster.protocol.v1.Operate
-	(*Pending)(nil),                                 // 23: muster.protocol.v1.Pending
-	(*Event)(nil),                                   // 24: muster.protocol.v1.Event
-	(*Reply)(nil),                                   // 25: muster.protocol.v1.Reply
-	(*Closed)(nil),                                  // 26: muster.protocol.v1.Closed
-	(*ViewEvent)(nil),                               // 27: muster.protocol.v1.ViewEvent
-	(*Reset)(nil),                                   // 28: muster.protocol.v1.Reset
-	(*Synced)(nil),                                  // 29: muster.protocol.v1.Synced
-	(*Seek)(nil),                                    // 30: muster.protocol.v1.Seek
-	(*Reconcile_Task)(nil),                          // 31: muster.protocol.v1.Reconcile.Task
-	(*Pending_Task)(nil),                            // 32: muster.protocol.v1.Pending.Task
-	(*ViewEvent_Master)(nil),                        // 33: muster.protocol.v1.ViewEvent.Master
-	(*ViewEvent_TaskRemoved)(nil),                   // 34: muster.protocol.v1.ViewEvent.TaskRemoved
-	(*ViewEvent_TaskUpdated)(nil),                   // 35: muster.protocol.v1.ViewEvent.TaskUpdated
-	(*ViewEvent_FrameworkRemoved)(nil),              // 36: muster.protocol.v1.ViewEvent.FrameworkRemoved
-	(*ViewEvent_AgentRemoved)(nil),                  // 37: muster.protocol.v1.ViewEvent.AgentRemoved
-	(*ViewEvent_OfferRemoved)(nil),                  // 38: muster.protocol.v1.ViewEvent.OfferRemoved
-	(*mesos.AgentInfo)(nil),                         // 39: mesos.v1.AgentInfo
-	(*mesos.AgentInfo_Capability)(nil),              // 40: mesos.v1.AgentInfo.Capability
-	(*mesos.Task)(nil),                              // 41: mesos.v1.Task
-	(*mesos.FrameworkInfo)(nil),                     // 42: mesos.v1.FrameworkInfo
-	(*mesos.AgentID)(nil),                           // 43: mesos.v1.AgentID
-	(*mesos.TaskInfo)(nil),                          // 44: mesos.v1.TaskInfo
-	(*mesos.ExecutorInfo)(nil),                      // 45: mesos.v1.ExecutorInfo
-	(*mesos.FrameworkID)(nil),                       // 46: mesos.v1.FrameworkID
-	(*mesos.TaskID)(nil),                            // 47: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),                        // 48: mesos.v1.KillPolicy
-	(*mesos.TaskStatus)(nil),                        // 49: mesos.v1.TaskStatus
-	(mesos.TaskState)(0),                            // 50: mesos.v1.TaskState
-	(*mesos.ExecutorID)(nil),                        // 51: mesos.v1.ExecutorID
-	(*mesos.Resource)(nil),                          // 52: mesos.v1.Resource
-	(*scheduler.Call)(nil),                          // 53: mesos.v1.scheduler.Call
-	(*master.Call)(nil),                             // 54: mesos.v1.master.Call
-	(*scheduler.Event)(nil),                         // 55: mesos.v1.scheduler.Event
-	(*master.Response)(nil),                         // 56: mesos.v1.master.Response
-	(*scheduler.Response)(nil),                      // 57: mesos.v1.scheduler.Response
-	(*master.Response_GetAgents_Agent)(nil),         // 58: mesos.v1.master.Response.GetAgents.Agent
-	(*master.Response_GetFrameworks_Framework)(nil), // 59: mesos.v1.master.Response.GetFrameworks.Framework
-	(*mesos.Offer)(nil),                             // 60: mesos.v1.Offer
-	(*mesos.Role)(nil),                              // 61: mesos.v1.Role
-	(*mesos.MasterInfo)(nil),                        // 62: mesos.v1.MasterInfo
-	(*mesos.OfferID)(nil),                           // 63: mesos.v1.OfferID
+	(*ShutdownExecutor)(nil),                        // 11: muster.protocol.v1.ShutdownExecutor
+	(*UpdateFramework)(nil),                         // 12: muster.protocol.v1.UpdateFramework
+	(*Reconcile)(nil),                               // 13: muster.protocol.v1.Reconcile
+	(*Reconciled)(nil),                              // 14: muster.protocol.v1.Reconciled
+	(*FrameworkMessage)(nil),                        // 15: muster.protocol.v1.FrameworkMessage
+	(*ExecutorMessage)(nil),                         // 16: muster.protocol.v1.ExecutorMessage
+	(*ExecutorExited)(nil),                          // 17: muster.protocol.v1.ExecutorExited
+	(*Oversubscribed)(nil),                          // 18: muster.protocol.v1.Oversubscribed
+	(*GatewayToMaster)(nil),                         // 19: muster.protocol.v1.GatewayToMaster
+	(*MasterToGateway)(nil),                         // 20: muster.protocol.v1.MasterToGateway
+	(*Subscribe)(nil),                               // 21: muster.protocol.v1.Subscribe
+	(*Call)(nil),                                    // 22: muster.protocol.v1.Call
+	(*Operate)(nil),                                 // 23: muster.protocol.v1.Operate
+	(*Pending)(nil),                                 // 24: muster.protocol.v1.Pending
+	(*Event)(nil),                                   // 25: muster.protocol.v1.Event
+	(*Reply)(nil),                                   // 26: muster.protocol.v1.Reply
+	(*Closed)(nil),                                  // 27: muster.protocol.v1.Closed
+	(*ViewEvent)(nil),                               // 28: muster.protocol.v1.ViewEvent
+	(*Reset)(nil),                                   // 29: muster.protocol.v1.Reset
+	(*Synced)(nil),                                  // 30: muster.protocol.v1.Synced
+	(*Hello)(nil),                                   // 31: muster.protocol.v1.Hello
+	(*Seek)(nil),                                    // 32: muster.protocol.v1.Seek
+	(*Reconcile_Task)(nil),                          // 33: muster.protocol.v1.Reconcile.Task
+	(*Pending_Task)(nil),                            // 34: muster.protocol.v1.Pending.Task
+	(*ViewEvent_Master)(nil),                        // 35: muster.protocol.v1.ViewEvent.Master
+	(*ViewEvent_TaskRemoved)(nil),                   // 36: muster.protocol.v1.ViewEvent.TaskRemoved
+	(*ViewEvent_TaskUpdated)(nil),                   // 37: muster.protocol.v1.ViewEvent.TaskUpdated
+	(*ViewEvent_FrameworkRemoved)(nil),              // 38: muster.protocol.v1.ViewEvent.FrameworkRemoved
+	(*ViewEvent_AgentRemoved)(nil),                  // 39: muster.protocol.v1.ViewEvent.AgentRemoved
+	(*ViewEvent_OfferRemoved)(nil),                  // 40: muster.protocol.v1.ViewEvent.OfferRemoved
+	(*ViewEvent_ExecutorRemoved)(nil),               // 41: muster.protocol.v1.ViewEvent.ExecutorRemoved
+	(*mesos.AgentInfo)(nil),                         // 42: mesos.v1.AgentInfo
+	(*mesos.AgentInfo_Capability)(nil),              // 43: mesos.v1.AgentInfo.Capability
+	(*mesos.Task)(nil),                              // 44: mesos.v1.Task
+	(*mesos.FrameworkInfo)(nil),                     // 45: mesos.v1.FrameworkInfo
+	(*mesos.ExecutorInfo)(nil),                      // 46: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),                           // 47: mesos.v1.AgentID
+	(*mesos.TaskInfo)(nil),                          // 48: mesos.v1.TaskInfo
+	(*mesos.FrameworkID)(nil),                       // 49: mesos.v1.FrameworkID
+	(*mesos.TaskID)(nil),                            // 50: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),                        // 51: mesos.v1.KillPolicy
+	(*mesos.TaskStatus)(nil),                        // 52: mesos.v1.TaskStatus
+	(mesos.TaskState)(0),                            // 53: mesos.v1.TaskState
+	(*mesos.ExecutorID)(nil),                        // 54: mesos.v1.ExecutorID
+	(*mesos.Resource)(nil),                          // 55: mesos.v1.Resource
+	(*scheduler.Call)(nil),                          // 56: mesos.v1.scheduler.Call
+	(*master.Call)(nil),                             // 57: mesos.v1.master.Call
+	(*scheduler.Event)(nil),                         // 58: mesos.v1.scheduler.Event
+	(*master.Response)(nil),                         // 59: mesos.v1.master.Response
+	(*scheduler.Response)(nil),                      // 60: mesos.v1.scheduler.Response
+	(*master.Response_GetAgents_Agent)(nil),         // 61: mesos.v1.master.Response.GetAgents.Agent
+	(*master.Response_GetFrameworks_Framework)(nil), // 62: mesos.v1.master.Response.GetFrameworks.Framework
+	(*mesos.Offer)(nil),                             // 63: mesos.v1.Offer
+	(*mesos.Role)(nil),                              // 64: mesos.v1.Role
+	(*master.Response_GetExecutors_Executor)(nil),   // 65: mesos.v1.master.Response.GetExecutors.Executor
+	(*mesos.MasterInfo)(nil),                        // 66: mesos.v1.MasterInfo
+	(*mesos.OfferID)(nil),                           // 67: mesos.v1.OfferID
 }
 var file_protocol_protocol_proto_depIdxs = []int32{
 	2,  // 0: muster.protocol.v1.AgentToMaster.register:type_name -> muster.protocol.v1.Register
 	8,  // 1: muster.protocol.v1.AgentToMaster.update:type_name -> muster.protocol.v1.Update
 	5,  // 2: muster.protocol.v1.AgentToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	15, // 3: muster.protocol.v1.AgentToMaster.executor_message:type_name -> muster.protocol.v1.ExecutorMessage
-	16, // 4: muster.protocol.v1.AgentToMaster.executor_exited:type_name -> muster.protocol.v1.ExecutorExited
-	17, // 5: muster.protocol.v1.AgentToMaster.oversubscribed:type_name -> muster.protocol.v1.Oversubscribed
-	13, // 6: muster.protocol.v1.AgentToMaster.reconciled:type_name -> muster.protocol.v1.Reconciled
+	16, // 3: muster.protocol.v1.AgentToMaster.executor_message:type_name -> muster.protocol.v1.ExecutorMessage
+	17, // 4: muster.protocol.v1.AgentToMaster.executor_exited:type_name -> muster.protocol.v1.ExecutorExited
+	18, // 5: muster.protocol.v1.AgentToMaster.oversubscribed:type_name -> muster.protocol.v1.Oversubscribed
+	14, // 6: muster.protocol.v1.AgentToMaster.reconciled:type_name -> muster.protocol.v1.Reconciled
 	3,  // 7: muster.protocol.v1.MasterToAgent.registered:type_name -> muster.protocol.v1.Registered
 	4,  // 8: muster.protocol.v1.MasterToAgent.refused:type_name -> muster.protocol.v1.Refused
 	6,  // 9: muster.protocol.v1.MasterToAgent.run_task:type_name -> muster.protocol.v1.RunTask
 	7,  // 10: muster.protocol.v1.MasterToAgent.kill_task:type_name -> muster.protocol.v1.KillTask
 	9,  // 11: muster.protocol.v1.MasterToAgent.acknowledge:type_name -> muster.protocol.v1.Acknowledge
 	10, // 12: muster.protocol.v1.MasterToAgent.shutdown_framework:type_name -> muster.protocol.v1.ShutdownFramework
-	11, // 13: muster.protocol.v1.MasterToAgent.update_framework:type_name -> muster.protocol.v1.UpdateFramework
-	12, // 14: muster.protocol.v1.MasterToAgent.reconcile:type_name -> muster.protocol.v1.Reconcile
-	14, // 15: muster.protocol.v1.MasterToAgent.framework_message:type_name -> muster.protocol.v1.FrameworkMessage
+	12, // 13: muster.protocol.v1.MasterToAgent.update_framework:type_name -> muster.protocol.v1.UpdateFramework
+	13, // 14: muster.protocol.v1.MasterToAgent.reconcile:type_name -> muster.protocol.v1.Reconcile
+	15, // 15: muster.protocol.v1.MasterToAgent.framework_message:type_name -> muster.protocol.v1.FrameworkMessage
 	5,  // 16: muster.protocol.v1.MasterToAgent.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	39, // 17: muster.protocol.v1.Register.agent:type_name -> mesos.v1.AgentInfo
-	40, // 18: muster.protocol.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	41, // 19: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
-	42, // 20: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
-	43, // 21: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
-	42, // 22: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	44, // 23: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
-	45, // 24: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
-	46, // 25: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 26: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	48, // 27: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	46, // 28: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
-	49, // 29: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
-	50, // 30: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
-	46, // 31: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 32: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
-	46, // 33: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	42, // 34: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	31, // 35: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
-	31, // 36: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
-	46, // 37: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	51, // 38: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	46, // 39: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	51, // 40: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	46, // 41: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	51, // 42: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	52, // 43: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
-	20, // 44: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
-	21, // 45: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
-	22, // 46: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
-	26, // 47: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
-	5,  // 48: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	23, // 49: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
-	24, // 50: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
-	25, // 51: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
-	26, // 52: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
-	5,  // 53: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	53, // 54: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
-	53, // 55: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
-	54, // 56: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
-	46, // 57: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
-	32, // 58: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
-	55, // 59: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
-	56, // 60: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
-	57, // 61: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
-	28, // 62: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
-	29, // 63: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
-	33, // 64: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
-	58, // 65: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
-	37, // 66: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
-	59, // 67: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
-	36, // 68: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
-	35, // 69: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
-	34, // 70: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
-	60, // 71: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
-	38, // 72: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
-	39, // 73: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
-	61, // 74: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
-	46, // 75: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 76: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
-	47, // 77: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
-	43, // 78: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
-	51, // 79: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
-	62, // 80: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
-	46, // 81: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 82: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
-	41, // 83: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
-	49, // 84: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
-	46, // 85: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	43, // 86: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
-	63, // 87: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
-	88, // [88:88] is the sub-list for method output_type
-	88, // [88:88] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	11, // 17: muster.protocol.v1.MasterToAgent.shutdown_executor:type_name -> muster.protocol.v1.ShutdownExecutor
+	42, // 18: muster.protocol.v1.Register.agent:type_name -> mesos.v1.AgentInfo
+	43, // 19: muster.protocol.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	44, // 20: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
+	45, // 21: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
+	46, // 22: muster.protocol.v1.Register.executors:type_name -> mesos.v1.ExecutorInfo
+	47, // 23: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
+	45, // 24: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	48, // 25: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
+	46, // 26: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
+	49, // 27: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 28: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	51, // 29: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	49, // 30: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
+	52, // 31: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
+	53, // 32: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
+	49, // 33: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 34: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
+	49, // 35: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	49, // 36: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 37: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	45, // 38: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	33, // 39: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
+	33, // 40: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
+	49, // 41: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 42: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	49, // 43: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 44: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	49, // 45: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 46: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	55, // 47: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
+	21, // 48: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
+	22, // 49: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
+	23, // 50: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
+	27, // 51: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
+	5,  // 52: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	24, // 53: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
+	25, // 54: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
+	26, // 55: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
+	27, // 56: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
+	5,  // 57: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	56, // 58: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
+	56, // 59: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
+	57, // 60: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
+	49, // 61: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
+	34, // 62: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
+	58, // 63: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
+	59, // 64: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
+	60, // 65: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
+	29, // 66: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
+	30, // 67: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
+	35, // 68: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
+	61, // 69: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
+	39, // 70: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
+	62, // 71: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
+	38, // 72: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
+	37, // 73: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
+	36, // 74: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
+	63, // 75: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
+	40, // 76: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
+	42, // 77: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
+	64, // 78: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
+	65, // 79: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
+	41, // 80: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
+	49, // 81: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 82: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
+	50, // 83: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
+	47, // 84: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
+	54, // 85: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
+	66, // 86: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
+	49, // 87: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 88: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
+	44, // 89: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
+	52, // 90: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
+	49, // 91: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 92: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
+	67, // 93: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
+	49, // 94: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 95: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
+	54, // 96: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
+	97, // [97:97] is the sub-list for method output_type
+	97, // [97:97] is the sub-list for method input_type
+	97, // [97:97] is the sub-list for extension type_name
+	97, // [97:97] is the sub-list for extension extendee
+	0,  // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_protocol_protocol_proto_init() }
@@ -3212,8 +3466,9 @@ func file_protocol_protocol_proto_init() {
 		(*MasterToAgent_Reconcile)(nil),
 		(*MasterToAgent_FrameworkMessage)(nil),
 		(*MasterToAgent_Heartbeat)(nil),
+		(*MasterToAgent_ShutdownExecutor)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[18].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[19].OneofWrappers = []any{
 		(*GatewayToMaster_Subscribe)(nil),
 		(*GatewayToMaster_Call)(nil),
 		(*GatewayToMaster_Operate)(nil),
@@ -3221,13 +3476,13 @@ func file_protocol_protocol_proto_init() {
 		(*GatewayToMaster_Heartbeat)(nil),
 		(*GatewayToMaster_Pending)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[19].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[20].OneofWrappers = []any{
 		(*MasterToGateway_Event)(nil),
 		(*MasterToGateway_Reply)(nil),
 		(*MasterToGateway_Closed)(nil),
 		(*MasterToGateway_Heartbeat)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[27].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[28].OneofWrappers = []any{
 		(*ViewEvent_Reset_)(nil),
 		(*ViewEvent_Synced)(nil),
 		(*ViewEvent_Master_)(nil),
@@ -3241,6 +3496,8 @@ func file_protocol_protocol_proto_init() {
 		(*ViewEvent_OfferRemoved_)(nil),
 		(*ViewEvent_RecoveredAgent)(nil),
 		(*ViewEvent_Role)(nil),
+		(*ViewEvent_Executor)(nil),
+		(*ViewEvent_ExecutorRemoved_)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3248,7 +3505,7 @@ func file_protocol_protocol_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_protocol_proto_rawDesc), len(file_protocol_protocol_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
