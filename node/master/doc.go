@@ -1,0 +1,4 @@
+// Package master runs offers.Master while this node leads. One goroutine owns
+// the core: links and the quorum give it inputs, and it sends each effect on its
+// way without waiting. When the leadership ends the core is dropped.
+package master

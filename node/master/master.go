@@ -1,0 +1,248 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"muster/node/link"
+	"muster/offers"
+	"muster/offers/mesos"
+	"muster/offers/protocol"
+	"muster/offers/registry"
+)
+
+// Registry stores what must survive this leader. Propose never waits; done is
+// called once, from any goroutine.
+type Registry interface {
+	Propose(op *registry.Op, done func(error))
+}
+
+// Config of a Master.
+type Config struct {
+	Core offers.Config // MasterID, Term and Elected are set for each leadership
+	// Info describes this node as the leading master; its ID is set for each leadership.
+	Info func(masterID string) *mesos.MasterInfo
+}
+
+// Master is this node's readiness to lead. It is a port for the links of agents
+// and gateways, which it refuses unless it leads.
+type Master struct {
+	cfg      Config
+	registry Registry
+	log      *slog.Logger
+	reign    atomic.Pointer[reign]
+	steps    atomic.Uint64
+}
+
+// New returns a Master that does not lead yet.
+func New(cfg Config, r Registry, log *slog.Logger) *Master {
+	return &Master{cfg: cfg, registry: r, log: log}
+}
+
+// Leading returns the leader's view and term, or nil while this node does not lead.
+func (m *Master) Leading() (*link.Replica, uint64) {
+	r := m.reign.Load()
+	if r == nil {
+		return nil, 0
+	}
+	return r.replica, r.term
+}
+
+// Steps counts the core's steps since the daemon started.
+func (m *Master) Steps() uint64 { return m.steps.Load() }
+
+// Lead runs the core on what the registry holds until ctx ends.
+func (m *Master) Lead(ctx context.Context, term uint64, facts *registry.State) {
+	id := uuid.NewString()
+	cfg := m.cfg.Core
+	cfg.MasterID, cfg.Term, cfg.Elected, cfg.Info = id, term, time.Now(), m.cfg.Info(id)
+	cfg.Seed = term
+	r := newReign(ctx, m, offers.New(cfg, facts), term)
+	m.log.Info("leading", "term", term, "master_id", id)
+	m.reign.Store(r)
+	var viewing sync.WaitGroup
+	viewing.Go(r.view)
+	r.run()
+	m.reign.Store(nil)
+	viewing.Wait()
+	r.close()
+	m.log.Info("leadership ended", "term", term, "cause", context.Cause(ctx))
+}
+
+// Agents is the port of agents' links.
+func (m *Master) Agents() link.Port[*protocol.AgentToMaster, *protocol.MasterToAgent] {
+	return agentPort{m}
+}
+
+// Gateways is the port of gateways' links.
+func (m *Master) Gateways() link.Port[*protocol.GatewayToMaster, *protocol.MasterToGateway] {
+	return gatewayPort{m}
+}
+
+// errReignEnded: the node stopped leading while a link gave it a message.
+var errReignEnded = errors.New("leadership ended")
+
+// reign is one leadership: the core, its links, and its view.
+type reign struct {
+	ctx     context.Context // ends with the leadership
+	m       *Master
+	term    uint64
+	core    *offers.Master // owned by run
+	inbox   chan offers.Input
+	replica *link.Replica
+
+	committed *mailbox[offers.Input]        // results of proposals; the quorum bounds them
+	published *mailbox[*protocol.ViewEvent] // applied faster than the core makes them
+
+	mu       sync.Mutex
+	agents   map[offers.Link]link.Sender[*protocol.MasterToAgent]
+	gateways map[offers.Link]link.Sender[*protocol.MasterToGateway]
+	last     offers.Link
+}
+
+// inboxSize is how many inputs of all links may wait; a full inbox slows the links' readers.
+const inboxSize = 4096
+
+func newReign(ctx context.Context, m *Master, core *offers.Master, term uint64) *reign {
+	return &reign{
+		ctx: ctx, m: m, term: term, core: core,
+		inbox:     make(chan offers.Input, inboxSize),
+		replica:   link.NewReplica(),
+		committed: newMailbox[offers.Input](),
+		published: newMailbox[*protocol.ViewEvent](),
+		agents:    map[offers.Link]link.Sender[*protocol.MasterToAgent]{},
+		gateways:  map[offers.Link]link.Sender[*protocol.MasterToGateway]{},
+	}
+}
+
+// run is the deciding goroutine.
+func (r *reign) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	r.step(offers.Start{})
+	r.published.put(&protocol.ViewEvent{Event: &protocol.ViewEvent_Synced{Synced: &protocol.Synced{}}})
+	for r.ctx.Err() == nil {
+		if d := r.core.Deadline(); !d.IsZero() {
+			timer.Reset(time.Until(d))
+		}
+		select {
+		case <-r.ctx.Done():
+		case in := <-r.inbox:
+			r.step(in)
+			r.burst()
+		case <-r.committed.wake:
+			for _, in := range r.committed.take() {
+				r.step(in)
+			}
+		case <-timer.C:
+			r.step(offers.Tick{})
+		}
+	}
+}
+
+// burst takes what already waits, up to a bound, before timers are looked at again.
+func (r *reign) burst() {
+	for range 64 {
+		select {
+		case in := <-r.inbox:
+			r.step(in)
+		default:
+			return
+		}
+	}
+}
+
+func (r *reign) step(in offers.Input) {
+	r.m.steps.Add(1)
+	for _, e := range r.core.Step(time.Now(), in) {
+		r.do(e)
+	}
+}
+
+// do sends one effect on its way; it never waits.
+func (r *reign) do(e offers.Effect) {
+	switch e := e.(type) {
+	case offers.ToAgent:
+		if s := sender(r, r.agents, e.Link); s != nil {
+			r.sent(s.Send(e.Message), e.Link)
+		}
+	case offers.ToGateway:
+		if s := sender(r, r.gateways, e.Link); s != nil {
+			r.sent(s.Send(e.Message), e.Link)
+		}
+	case offers.Disconnect:
+		r.disconnect(e)
+	case offers.Propose:
+		r.m.registry.Propose(e.Op, func(err error) {
+			r.committed.put(offers.Committed{Op: e.Op, Err: err})
+		})
+	case offers.Publish:
+		r.published.put(e.Event)
+	}
+}
+
+// sent notes a peer that was too slow: its link ends, and the core hears of that
+// as of any link that has ended before a message reached it.
+func (r *reign) sent(err error, l offers.Link) {
+	if errors.Is(err, link.ErrSlow) {
+		r.m.log.Warn("link dropped", "link", uint64(l), "err", err)
+	}
+}
+
+func sender[M any](r *reign, links map[offers.Link]M, l offers.Link) M {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return links[l]
+}
+
+func (r *reign) disconnect(e offers.Disconnect) {
+	cause := errors.New(e.Reason)
+	if s := sender(r, r.agents, e.Link); s != nil {
+		s.Close(cause)
+	}
+	if s := sender(r, r.gateways, e.Link); s != nil {
+		s.Close(cause)
+	}
+	r.m.log.Info("link closed", "link", uint64(e.Link), "reason", e.Reason)
+}
+
+// view applies what the core publishes, apart from the deciding goroutine.
+func (r *reign) view() {
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.published.wake:
+			r.replica.Apply(r.published.take()...)
+		}
+	}
+}
+
+// offer gives the core an input from a link; it waits while the inbox is full.
+func (r *reign) offer(in offers.Input) error {
+	select {
+	case r.inbox <- in:
+		return nil
+	case <-r.ctx.Done():
+		return errReignEnded
+	}
+}
+
+// close ends all links of the reign and its view.
+func (r *reign) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.agents {
+		s.Close(errReignEnded)
+	}
+	for _, s := range r.gateways {
+		s.Close(errReignEnded)
+	}
+	r.replica.Apply(&protocol.ViewEvent{Event: &protocol.ViewEvent_Reset_{Reset_: &protocol.Reset{}}})
+}

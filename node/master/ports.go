@@ -1,0 +1,87 @@
+package master
+
+import (
+	"muster/node/link"
+	"muster/offers"
+	"muster/offers/protocol"
+)
+
+type agentPort struct{ m *Master }
+
+// Open admits an agent's link.
+func (p agentPort) Open(peer string, down link.Sender[*protocol.MasterToAgent]) (uint64, link.Receiver[*protocol.AgentToMaster], error) {
+	r := p.m.reign.Load()
+	if r == nil {
+		return 0, nil, link.ErrNotLeading
+	}
+	l := join(r, r.agents, down)
+	if err := r.offer(offers.AgentConnected{Link: l, Peer: peer}); err != nil {
+		return 0, nil, err
+	}
+	return r.term, agentLink{r, l}, nil
+}
+
+type agentLink struct {
+	r *reign
+	l offers.Link
+}
+
+func (a agentLink) Receive(m *protocol.AgentToMaster) error {
+	return a.r.offer(offers.FromAgent{Link: a.l, Message: m})
+}
+
+func (a agentLink) Closed(cause error) {
+	leave(a.r, a.r.agents, a.l)
+	a.r.lost(offers.AgentDisconnected{Link: a.l}, a.l, cause)
+}
+
+type gatewayPort struct{ m *Master }
+
+// Open admits a gateway's link.
+func (p gatewayPort) Open(peer string, down link.Sender[*protocol.MasterToGateway]) (uint64, link.Receiver[*protocol.GatewayToMaster], error) {
+	r := p.m.reign.Load()
+	if r == nil {
+		return 0, nil, link.ErrNotLeading
+	}
+	l := join(r, r.gateways, down)
+	if err := r.offer(offers.GatewayConnected{Link: l, Peer: peer}); err != nil {
+		return 0, nil, err
+	}
+	return r.term, gatewayLink{r, l}, nil
+}
+
+type gatewayLink struct {
+	r *reign
+	l offers.Link
+}
+
+func (g gatewayLink) Receive(m *protocol.GatewayToMaster) error {
+	return g.r.offer(offers.FromGateway{Link: g.l, Message: m})
+}
+
+func (g gatewayLink) Closed(cause error) {
+	leave(g.r, g.r.gateways, g.l)
+	g.r.lost(offers.GatewayDisconnected{Link: g.l}, g.l, cause)
+}
+
+// join gives a new link its number.
+func join[M any](r *reign, links map[offers.Link]M, s M) offers.Link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last++
+	links[r.last] = s
+	return r.last
+}
+
+func leave[M any](r *reign, links map[offers.Link]M, l offers.Link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(links, l)
+}
+
+// lost tells the core that a link has ended, unless the reign has too.
+func (r *reign) lost(in offers.Input, l offers.Link, cause error) {
+	if r.offer(in) == nil {
+		r.m.log.Debug("link ended", "link", uint64(l), "cause", cause)
+	}
+}
