@@ -1,0 +1,152 @@
+package view
+
+import (
+	"muster/offers/mesos"
+	"muster/offers/mesos/master"
+	"muster/offers/protocol"
+)
+
+// Synced reports whether the view has held every fact once.
+func (v *View) Synced() bool { return v.synced }
+
+// Master returns who leads, nil before it is known.
+func (v *View) Master() *protocol.ViewEvent_Master { return v.master }
+
+// Agents returns the registered agents by ID.
+func (v *View) Agents() []*master.Response_GetAgents_Agent { return v.agents.values() }
+
+// Agent returns a registered agent, nil when there is none.
+func (v *View) Agent(id string) *master.Response_GetAgents_Agent {
+	a, _ := v.agents.get(id)
+	return a
+}
+
+// RecoveredAgents returns the agents that the leader knows of but has not heard, by ID.
+func (v *View) RecoveredAgents() []*mesos.AgentInfo { return v.recovered.values() }
+
+// UnreachableAgents returns the IDs of agents that fell silent.
+func (v *View) UnreachableAgents() []string { return v.unreachable.keys() }
+
+// Frameworks returns the frameworks by ID.
+func (v *View) Frameworks() []*master.Response_GetFrameworks_Framework {
+	return facts(v.frameworks.values())
+}
+
+// Framework returns a framework, completed ones too, nil when there is none.
+func (v *View) Framework(id string) *master.Response_GetFrameworks_Framework {
+	if f := v.find(id); f != nil {
+		return f.fact
+	}
+	return nil
+}
+
+// CompletedFrameworks returns the frameworks that were removed, oldest first.
+func (v *View) CompletedFrameworks() []*master.Response_GetFrameworks_Framework {
+	return facts(v.completed.items)
+}
+
+// Tasks returns the tasks of the frameworks named, of all when none is. In the
+// order of framework and task ID.
+func (v *View) Tasks(frameworks ...string) []*mesos.Task {
+	var out []*mesos.Task
+	for _, f := range v.chosen(frameworks) {
+		out = append(out, f.tasks.values()...)
+	}
+	return out
+}
+
+// Task returns a task, be it running, unreachable or completed, nil when there is none.
+func (v *View) Task(framework, id string) *mesos.Task {
+	f := v.find(framework)
+	if f == nil {
+		return nil
+	}
+	if t, ok := f.tasks.get(id); ok {
+		return t
+	}
+	if t, ok := f.unreachable.get(id); ok {
+		return t
+	}
+	for i := len(f.completed.items) - 1; i >= 0; i-- {
+		if t := f.completed.items[i]; t.GetTaskId().GetValue() == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// UnreachableTasks returns the tasks of unreachable agents, chosen and ordered as Tasks does.
+func (v *View) UnreachableTasks(frameworks ...string) []*mesos.Task {
+	var out []*mesos.Task
+	for _, f := range v.chosen(frameworks) {
+		out = append(out, f.unreachable.values()...)
+	}
+	return out
+}
+
+// CompletedTasks returns the tasks that ended, chosen as Tasks does, those of each
+// framework oldest first.
+func (v *View) CompletedTasks(frameworks ...string) []*mesos.Task {
+	var out []*mesos.Task
+	for _, f := range v.chosen(frameworks) {
+		out = append(out, f.completed.items...)
+	}
+	return out
+}
+
+// Offers returns the outstanding offers to the frameworks named, to all when none is.
+func (v *View) Offers(frameworks ...string) []*mesos.Offer {
+	if len(frameworks) == 0 {
+		return v.offers.values()
+	}
+	want := map[string]bool{}
+	for _, id := range frameworks {
+		want[id] = true
+	}
+	var out []*mesos.Offer
+	for _, o := range v.offers.values() {
+		if want[o.GetFrameworkId().GetValue()] {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Executors returns the executors that are more than the inside of a command task.
+func (v *View) Executors() []*master.Response_GetExecutors_Executor { return v.executors.values() }
+
+// chosen returns the frameworks named; without names all of them, completed ones last.
+func (v *View) chosen(ids []string) []*framework {
+	if len(ids) == 0 {
+		return append(v.frameworks.values(), v.completed.items...)
+	}
+	var out []*framework
+	for _, id := range ids {
+		if f := v.find(id); f != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (v *View) find(id string) *framework {
+	if f, ok := v.frameworks.get(id); ok {
+		return f
+	}
+	for i := len(v.completed.items) - 1; i >= 0; i-- {
+		if f := v.completed.items[i]; f.id == id {
+			return f
+		}
+	}
+	return nil
+}
+
+func facts(fs []*framework) []*master.Response_GetFrameworks_Framework {
+	out := make([]*master.Response_GetFrameworks_Framework, 0, len(fs))
+	for _, f := range fs {
+		if f.fact != nil {
+			out = append(out, f.fact)
+		}
+	}
+	return out
+}

@@ -1,0 +1,116 @@
+package view
+
+import (
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/master"
+)
+
+// GetState returns the payload of GET_STATE and of SUBSCRIBED on the operator's event stream.
+func (v *View) GetState() *master.Response_GetState {
+	return &master.Response_GetState{
+		GetTasks:      v.GetTasks(),
+		GetExecutors:  v.GetExecutors(),
+		GetFrameworks: v.GetFrameworks(),
+		GetAgents:     v.GetAgents(),
+	}
+}
+
+// GetAgents returns the payload of GET_AGENTS.
+func (v *View) GetAgents() *master.Response_GetAgents {
+	return &master.Response_GetAgents{Agents: v.Agents(), RecoveredAgents: v.RecoveredAgents()}
+}
+
+// GetFrameworks returns the payload of GET_FRAMEWORKS, with each framework's offers.
+func (v *View) GetFrameworks() *master.Response_GetFrameworks {
+	offers := map[string][]*mesos.Offer{}
+	for _, o := range v.Offers() {
+		id := o.GetFrameworkId().GetValue()
+		offers[id] = append(offers[id], o)
+	}
+	r := &master.Response_GetFrameworks{CompletedFrameworks: v.CompletedFrameworks()}
+	for _, f := range v.Frameworks() {
+		if os := offers[f.GetFrameworkInfo().GetId().GetValue()]; len(os) > 0 {
+			f = &master.Response_GetFrameworks_Framework{
+				FrameworkInfo: f.FrameworkInfo, Active: f.Active, Connected: f.Connected, Recovered: f.Recovered,
+				RegisteredTime: f.RegisteredTime, ReregisteredTime: f.ReregisteredTime, UnregisteredTime: f.UnregisteredTime,
+				Offers: os, InverseOffers: f.InverseOffers, AllocatedResources: f.AllocatedResources,
+				OfferedResources: f.OfferedResources, OfferConstraints: f.OfferConstraints,
+			}
+		}
+		r.Frameworks = append(r.Frameworks, f)
+	}
+	return r
+}
+
+// GetTasks returns the payload of GET_TASKS.
+func (v *View) GetTasks() *master.Response_GetTasks {
+	return &master.Response_GetTasks{
+		Tasks:            v.Tasks(),
+		UnreachableTasks: v.UnreachableTasks(),
+		CompletedTasks:   v.CompletedTasks(),
+	}
+}
+
+// GetExecutors returns the payload of GET_EXECUTORS.
+func (v *View) GetExecutors() *master.Response_GetExecutors {
+	return &master.Response_GetExecutors{Executors: v.Executors()}
+}
+
+// GetMaster returns the payload of GET_MASTER.
+func (v *View) GetMaster() *master.Response_GetMaster {
+	if v.master == nil {
+		return &master.Response_GetMaster{}
+	}
+	// A core lives as long as its leadership.
+	return &master.Response_GetMaster{
+		MasterInfo: v.master.Info, StartTime: v.master.ElectedTime, ElectedTime: v.master.ElectedTime,
+	}
+}
+
+// GetRoles returns the payload of GET_ROLES.
+func (v *View) GetRoles() *master.Response_GetRoles {
+	return &master.Response_GetRoles{Roles: v.Roles()}
+}
+
+// Roles returns every role that a framework has subscribed to or that has a
+// weight, by name, with its frameworks and what they hold or are offered.
+func (v *View) Roles() []*mesos.Role {
+	roles := map[string]*mesos.Role{}
+	role := func(name string) *mesos.Role {
+		r := roles[name]
+		if r == nil {
+			r = &mesos.Role{Name: proto.String(name), Weight: proto.Float64(1)}
+			roles[name] = r
+		}
+		return r
+	}
+	for _, r := range v.roles.values() {
+		role(r.GetName()).Weight = proto.Float64(r.GetWeight())
+	}
+	for _, f := range v.Frameworks() {
+		for _, name := range frameworkRoles(f.GetFrameworkInfo()) {
+			r := role(name)
+			r.Frameworks = append(r.Frameworks, f.GetFrameworkInfo().GetId())
+		}
+	}
+	out := make([]*mesos.Role, 0, len(roles))
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		out = append(out, roles[name])
+	}
+	return out
+}
+
+// frameworkRoles returns the roles a framework is subscribed to.
+func frameworkRoles(info *mesos.FrameworkInfo) []string {
+	for _, c := range info.GetCapabilities() {
+		if c.GetType() == mesos.FrameworkInfo_Capability_MULTI_ROLE {
+			return info.GetRoles()
+		}
+	}
+	return []string{info.GetRole()}
+}

@@ -1,0 +1,200 @@
+package view
+
+import (
+	"slices"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/master"
+	"muster/offers/protocol"
+)
+
+// Bounds of the history that is kept, as Mesos keeps it.
+const (
+	MaxCompletedFrameworks = 50
+	MaxCompletedTasks      = 1000 // of one framework
+	MaxUnreachableTasks    = 1000 // of one framework
+)
+
+// View is the cluster as its leader last told it. The zero value is not usable.
+// One goroutine may use a View at a time; a clone may be read by another.
+type View struct {
+	synced      bool
+	master      *protocol.ViewEvent_Master
+	agents      table[string, *master.Response_GetAgents_Agent]
+	recovered   table[string, *mesos.AgentInfo]
+	unreachable table[string, struct{}] // agents
+	frameworks  table[string, *framework]
+	completed   bounded[*framework]
+	offers      table[string, *mesos.Offer]
+	executors   table[string, *master.Response_GetExecutors_Executor]
+	roles       table[string, *mesos.Role]
+}
+
+// framework is one framework with its tasks.
+type framework struct {
+	id          string
+	fact        *master.Response_GetFrameworks_Framework // nil while only its tasks are known
+	tasks       table[string, *mesos.Task]
+	unreachable table[string, *mesos.Task]
+	lost        []string // the unreachable tasks, those lost first first
+	completed   bounded[*mesos.Task]
+	shared      bool
+}
+
+// New returns an empty view.
+func New() *View { return &View{} }
+
+// Clone returns a copy at next to no cost. The caller of Clone must own the
+// view; the copy may be handed to another goroutine.
+func (v *View) Clone() *View {
+	c := *v
+	c.agents = v.agents.clone()
+	c.recovered = v.recovered.clone()
+	c.unreachable = v.unreachable.clone()
+	c.frameworks = v.frameworks.clone()
+	c.completed = v.completed.clone()
+	c.offers = v.offers.clone()
+	c.executors = v.executors.clone()
+	c.roles = v.roles.clone()
+	for _, f := range v.frameworks.m {
+		f.shared = true
+	}
+	return &c
+}
+
+// framework returns a framework that may be written, made if need be.
+func (v *View) framework(id string) *framework {
+	f, ok := v.frameworks.get(id)
+	switch {
+	case !ok:
+		f = &framework{id: id}
+	case !f.shared:
+		return f
+	default:
+		c := *f
+		c.tasks = f.tasks.clone()
+		c.unreachable = f.unreachable.clone()
+		c.lost = slices.Clone(f.lost)
+		c.completed = f.completed.clone()
+		c.shared = false
+		f = &c
+	}
+	v.frameworks.set(id, f)
+	return f
+}
+
+// Apply takes in one fact.
+func (v *View) Apply(e *protocol.ViewEvent) {
+	switch e := e.GetEvent().(type) {
+	case *protocol.ViewEvent_Reset_:
+		*v = View{}
+	case *protocol.ViewEvent_Synced:
+		v.synced = true
+	case *protocol.ViewEvent_Master_:
+		v.master = e.Master
+	case *protocol.ViewEvent_Agent:
+		v.applyAgent(e.Agent)
+	case *protocol.ViewEvent_AgentRemoved_:
+		v.applyAgentRemoved(e.AgentRemoved)
+	case *protocol.ViewEvent_Framework:
+		v.framework(e.Framework.GetFrameworkInfo().GetId().GetValue()).fact = e.Framework
+	case *protocol.ViewEvent_FrameworkRemoved_:
+		v.applyFrameworkRemoved(e.FrameworkRemoved.GetFrameworkId().GetValue())
+	case *protocol.ViewEvent_Task:
+		v.applyTask(e.Task)
+	case *protocol.ViewEvent_TaskRemoved_:
+		v.applyTaskRemoved(e.TaskRemoved)
+	case *protocol.ViewEvent_Offer:
+		v.offers.set(e.Offer.GetId().GetValue(), e.Offer)
+	case *protocol.ViewEvent_OfferRemoved_:
+		v.offers.delete(e.OfferRemoved.GetOfferId().GetValue())
+	case *protocol.ViewEvent_RecoveredAgent:
+		v.recovered.set(e.RecoveredAgent.GetId().GetValue(), e.RecoveredAgent)
+	case *protocol.ViewEvent_Role:
+		v.roles.set(e.Role.GetName(), e.Role)
+	case *protocol.ViewEvent_Executor:
+		info := e.Executor.GetExecutorInfo()
+		v.executors.set(executorKey(info.GetFrameworkId().GetValue(), e.Executor.GetAgentId().GetValue(),
+			info.GetExecutorId().GetValue()), e.Executor)
+	case *protocol.ViewEvent_ExecutorRemoved_:
+		r := e.ExecutorRemoved
+		v.executors.delete(executorKey(r.GetFrameworkId().GetValue(), r.GetAgentId().GetValue(), r.GetExecutorId().GetValue()))
+	}
+}
+
+func executorKey(framework, agent, executor string) string {
+	return framework + "\x00" + agent + "\x00" + executor
+}
+
+func (v *View) applyAgent(a *master.Response_GetAgents_Agent) {
+	id := a.GetAgentInfo().GetId().GetValue()
+	v.agents.set(id, a)
+	v.recovered.delete(id)
+	v.unreachable.delete(id)
+}
+
+func (v *View) applyAgentRemoved(r *protocol.ViewEvent_AgentRemoved) {
+	id := r.GetAgentId().GetValue()
+	v.agents.delete(id)
+	v.recovered.delete(id)
+	if r.GetUnreachable() {
+		v.unreachable.set(id, struct{}{})
+	} else {
+		v.unreachable.delete(id)
+	}
+}
+
+func (v *View) applyFrameworkRemoved(id string) {
+	f, ok := v.frameworks.get(id)
+	if !ok {
+		return
+	}
+	v.frameworks.delete(id)
+	if f.fact != nil {
+		v.completed.add(f, MaxCompletedFrameworks)
+	}
+}
+
+func (v *View) applyTask(u *protocol.ViewEvent_TaskUpdated) {
+	id := u.GetTask().GetTaskId().GetValue()
+	f := v.framework(u.GetTask().GetFrameworkId().GetValue())
+	if !u.GetUnreachable() {
+		f.found(id)
+		f.tasks.set(id, u.GetTask())
+		return
+	}
+	f.tasks.delete(id)
+	if _, ok := f.unreachable.get(id); !ok {
+		if len(f.lost) >= MaxUnreachableTasks {
+			f.found(f.lost[0])
+		}
+		f.lost = append(f.lost, id)
+	}
+	f.unreachable.set(id, u.GetTask())
+}
+
+// found forgets that a task is unreachable.
+func (f *framework) found(id string) {
+	if _, ok := f.unreachable.get(id); ok {
+		f.unreachable.delete(id)
+		i := slices.Index(f.lost, id)
+		f.lost = slices.Delete(f.lost, i, i+1)
+	}
+}
+
+func (v *View) applyTaskRemoved(r *protocol.ViewEvent_TaskRemoved) {
+	id := r.GetTaskId().GetValue()
+	if _, ok := v.frameworks.get(r.GetFrameworkId().GetValue()); !ok {
+		return
+	}
+	f := v.framework(r.GetFrameworkId().GetValue())
+	t, ok := f.tasks.get(id)
+	if !ok {
+		t, ok = f.unreachable.get(id)
+	}
+	f.tasks.delete(id)
+	f.found(id)
+	if ok && r.GetCompleted() {
+		f.completed.add(t, MaxCompletedTasks)
+	}
+}
