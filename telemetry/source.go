@@ -1,6 +1,12 @@
 package telemetry
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// ErrVanished: the container's cgroup does not exist, or no longer.
+var ErrVanished = errors.New("cgroup has vanished")
 
 // Container is what a Source must know to measure one.
 type Container struct {
@@ -34,11 +40,18 @@ type Sample struct {
 type Source interface {
 	// Name tells where the figures come from: "ebpf" or "cgroup".
 	Name() string
-	// Add starts measuring c. Adding an ID again replaces it.
+	// Add starts measuring c. Adding an ID again replaces it. ErrVanished if
+	// its cgroup is already gone.
 	Add(c Container) error
 	Remove(id string)
 	// Read returns one sample per container. A container whose cgroup has
 	// vanished is left out; that is not an error.
 	Read() (map[string]Sample, error)
 	Close() error
+}
+
+// Final is a Source that can tell one container's sample alone and cheaply,
+// and still can when its cgroup has vanished, as long as it was not removed.
+type Final interface {
+	ReadOne(id string) (Sample, bool)
 }
