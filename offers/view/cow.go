@@ -18,6 +18,9 @@ func (t *table[K, V]) clone() table[K, V] {
 	return *t
 }
 
+// copy returns a clone of a table that is itself never written again.
+func (t *table[K, V]) copy() table[K, V] { return table[K, V]{m: t.m, shared: true} }
+
 // own makes the map safe to write.
 func (t *table[K, V]) own() {
 	if t.m == nil {
@@ -69,6 +72,9 @@ func (b *bounded[V]) add(v V, max int) {
 
 // clone returns a list whose next append copies, as does the original's.
 func (b *bounded[V]) clone() bounded[V] {
-	b.items = b.items[:len(b.items):len(b.items)]
+	*b = b.copy()
 	return *b
 }
+
+// copy returns a clone of a list that is itself never appended to again.
+func (b *bounded[V]) copy() bounded[V] { return bounded[V]{b.items[:len(b.items):len(b.items)]} }

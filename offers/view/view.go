@@ -47,7 +47,7 @@ func New() *View { return &View{} }
 // Clone returns a copy at next to no cost. The caller of Clone must own the
 // view; the copy may be handed to another goroutine.
 func (v *View) Clone() *View {
-	c := *v
+	c := &View{synced: v.synced, master: v.master}
 	c.agents = v.agents.clone()
 	c.recovered = v.recovered.clone()
 	c.unreachable = v.unreachable.clone()
@@ -57,9 +57,11 @@ func (v *View) Clone() *View {
 	c.executors = v.executors.clone()
 	c.roles = v.roles.clone()
 	for _, f := range v.frameworks.m {
-		f.shared = true
+		if !f.shared { // frozen ones may be read elsewhere by now
+			f.shared = true
+		}
 	}
-	return &c
+	return c
 }
 
 // framework returns a framework that may be written, made if need be.
@@ -72,10 +74,10 @@ func (v *View) framework(id string) *framework {
 		return f
 	default:
 		c := *f
-		c.tasks = f.tasks.clone()
-		c.unreachable = f.unreachable.clone()
+		c.tasks = f.tasks.copy()
+		c.unreachable = f.unreachable.copy()
 		c.lost = slices.Clone(f.lost)
-		c.completed = f.completed.clone()
+		c.completed = f.completed.copy()
 		c.shared = false
 		f = &c
 	}
