@@ -1,0 +1,91 @@
+package api
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/protocol"
+)
+
+// A task that was accepted must get a status even if the leader dies before its
+// agent hears of it. The gateway that carried the ACCEPT remembers the task until
+// it sees a status of it, or, where the framework's stream is at another gateway,
+// for as long as a change of leader may take.
+const (
+	pendingFor = time.Minute
+	pendingMax = 100_000
+)
+
+type taskKey struct{ framework, task string }
+
+type pendingTask struct {
+	task  *protocol.Pending_Task
+	since time.Time
+}
+
+// launches calls do for each task that call would launch.
+func launches(call *scheduler.Call, do func(key taskKey, t *mesos.TaskInfo)) {
+	framework := call.GetFrameworkId().GetValue()
+	for _, op := range call.GetAccept().GetOperations() {
+		for _, t := range append(op.GetLaunch().GetTaskInfos(), op.GetLaunchGroup().GetTaskGroup().GetTasks()...) {
+			do(taskKey{framework, t.GetTaskId().GetValue()}, t)
+		}
+	}
+}
+
+// expect remembers the tasks of call from now on.
+func (g *Gateway) expect(call *scheduler.Call) {
+	now := time.Now()
+	launches(call, func(key taskKey, t *mesos.TaskInfo) {
+		if len(g.pending) >= pendingMax {
+			g.expire(now)
+		}
+		if len(g.pending) >= pendingMax {
+			return
+		}
+		g.pending[key] = pendingTask{since: now, task: &protocol.Pending_Task{
+			TaskId: t.GetTaskId(), AgentId: t.GetAgentId(), ExecutorId: t.GetExecutor().GetExecutorId(),
+		}}
+	})
+}
+
+// forget drops the tasks of a call that was not accepted.
+func (g *Gateway) forget(call *scheduler.Call) {
+	launches(call, func(key taskKey, _ *mesos.TaskInfo) { delete(g.pending, key) })
+}
+
+// heard drops a task whose framework was sent a status.
+func (g *Gateway) heard(framework, task string) { delete(g.pending, taskKey{framework, task}) }
+
+// expire drops what is old and of frameworks whose stream is elsewhere.
+func (g *Gateway) expire(now time.Time) {
+	local := map[string]bool{}
+	for _, s := range g.sessions {
+		local[s.framework()] = true
+	}
+	for key, p := range g.pending {
+		if !local[key.framework] && now.Sub(p.since) > pendingFor {
+			delete(g.pending, key)
+		}
+	}
+}
+
+// announce returns what a new leader is to be asked about, by framework.
+func (g *Gateway) announce(now time.Time) []*protocol.Pending {
+	g.expire(now)
+	byFramework := map[string]*protocol.Pending{}
+	var all []*protocol.Pending
+	for key, p := range g.pending {
+		f := byFramework[key.framework]
+		if f == nil {
+			f = &protocol.Pending{FrameworkId: &mesos.FrameworkID{Value: proto.String(key.framework)}}
+			byFramework[key.framework] = f
+			all = append(all, f)
+		}
+		f.Tasks = append(f.Tasks, p.task)
+	}
+	return all
+}
