@@ -1,0 +1,169 @@
+package resource
+
+import "strings"
+
+// filter keeps the parts for which keep holds.
+func (s Set) filter(keep func(*part) bool) Set {
+	if s.tail == nil {
+		if s.Empty() || keep(&s.head) {
+			return s
+		}
+		return Set{}
+	}
+	out, all := Set{}, true
+	for i, n := 0, s.len(); i < n; i++ {
+		if p := s.at(i); keep(p) {
+			out.push(*p)
+		} else {
+			all = false
+		}
+	}
+	if all {
+		return s
+	}
+	return out
+}
+
+// Unreserved is what is reserved to no role.
+func (s Set) Unreserved() Set {
+	return s.filter(func(p *part) bool { return p.kind.role() == "" })
+}
+
+// Reserved is what is reserved to any role.
+func (s Set) Reserved() Set {
+	return s.filter(func(p *part) bool { return p.kind.role() != "" })
+}
+
+// ReservedTo is what is reserved to exactly this role.
+func (s Set) ReservedTo(role string) Set {
+	return s.filter(func(p *part) bool { return p.kind.role() == role })
+}
+
+// AllocatableTo is what a framework of the role may be offered: unreserved, or
+// reserved to the role or a role above it.
+func (s Set) AllocatableTo(role string) Set {
+	return s.filter(func(p *part) bool {
+		r := p.kind.role()
+		return r == "" || r == role || IsBelow(role, r)
+	})
+}
+
+// Refined is what has more than one reservation.
+func (s Set) Refined() Set {
+	return s.filter(func(p *part) bool { return p.kind != nil && len(p.kind.stack) > 1 })
+}
+
+// Unrefined is what has at most one reservation.
+func (s Set) Unrefined() Set {
+	return s.filter(func(p *part) bool { return p.kind == nil || len(p.kind.stack) <= 1 })
+}
+
+// Revocable is what may be taken back at any time.
+func (s Set) Revocable() Set {
+	return s.filter(func(p *part) bool { return p.kind.isRevocable() })
+}
+
+// NonRevocable is what is not revocable.
+func (s Set) NonRevocable() Set {
+	return s.filter(func(p *part) bool { return !p.kind.isRevocable() })
+}
+
+// Shared is the volumes that several tasks may use at once.
+func (s Set) Shared() Set {
+	return s.filter(func(p *part) bool { return p.kind.isShared() })
+}
+
+// NonShared is what is not shared.
+func (s Set) NonShared() Set {
+	return s.filter(func(p *part) bool { return !p.kind.isShared() })
+}
+
+// PersistentVolumes is the disks that have a persistence ID.
+func (s Set) PersistentVolumes() Set {
+	return s.filter(func(p *part) bool { return p.kind.isPersistent() })
+}
+
+// FromProvider is what the given resource provider has; "" is the agent itself.
+func (s Set) FromProvider(id string) Set {
+	return s.filter(func(p *part) bool { return p.kind == nil && id == "" || p.kind != nil && p.kind.provider == id })
+}
+
+// AllocatedTo is what is allocated to exactly this role.
+func (s Set) AllocatedTo(role string) Set {
+	return s.filter(func(p *part) bool { return p.alloc == role })
+}
+
+// Named is what has one of the names.
+func (s Set) Named(names ...string) Set {
+	return s.project(func(name string) bool {
+		for _, n := range names {
+			if n == name {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Without is what has none of the names.
+func (s Set) Without(names ...string) Set { return s.Sub(s.Named(names...)) }
+
+func (s Set) project(keep func(name string) bool) Set {
+	out := Set{}
+	for i, n := 0, s.len(); i < n; i++ {
+		p := s.at(i)
+		q := part{alloc: p.alloc, kind: p.kind}
+		for j, v := range p.base {
+			if keep(baseNames[j]) {
+				q.base[j] = v
+			}
+		}
+		if keep(portsName) {
+			q.ports = p.ports
+		}
+		if p.more != nil {
+			var values []value
+			for _, v := range p.more.values {
+				if keep(v.name) {
+					values = append(values, v)
+				}
+			}
+			var volumes []volume
+			if keep(baseNames[disk]) {
+				volumes = p.more.volumes
+			}
+			q.more = newMore(values, volumes)
+		}
+		out.push(q)
+	}
+	return out
+}
+
+// AllocatedRoles returns the roles that parts of the set are allocated to,
+// sorted.
+func (s Set) AllocatedRoles() []string {
+	var roles []string
+	for i, n := 0, s.len(); i < n; i++ {
+		alloc := s.at(i).alloc // parts are sorted by it
+		if alloc != "" && (len(roles) == 0 || roles[len(roles)-1] != alloc) {
+			roles = append(roles, alloc)
+		}
+	}
+	return roles
+}
+
+// ReservedRoles returns the roles that parts of the set are reserved to, sorted.
+func (s Set) ReservedRoles() []string {
+	var roles []string
+	for i, n := 0, s.len(); i < n; i++ {
+		if role := s.at(i).kind.role(); role != "" {
+			roles = unionItems(roles, []string{role})
+		}
+	}
+	return roles
+}
+
+// IsBelow reports whether role lies strictly below ancestor in the tree.
+func IsBelow(role, ancestor string) bool {
+	return len(role) > len(ancestor) && role[len(ancestor)] == '/' && strings.HasPrefix(role, ancestor)
+}

@@ -1,0 +1,168 @@
+package resource
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"muster/offers/mesos"
+)
+
+// Quantities are the sums of scalars by name, in thousandths: an immutable
+// value that knows no roles, reservations or disks. The zero value is empty.
+type Quantities struct {
+	base [numBase]int64
+	more []quantity // other names, sorted
+}
+
+type quantity struct {
+	name  string
+	milli int64
+}
+
+// Quantities sums the scalars of the set. A shared volume counts once.
+func (s Set) Quantities() Quantities {
+	var q Quantities
+	for i, n := 0, s.len(); i < n; i++ {
+		p := s.at(i)
+		for j, v := range p.base {
+			q.base[j] = saturate(q.base[j], v)
+		}
+		if p.more == nil {
+			continue
+		}
+		q.base[disk] = saturate(q.base[disk], p.volumes())
+		for _, v := range p.more.values {
+			if v.typ == typeScalar {
+				q = q.Add(Quantities{more: []quantity{{v.name, v.milli}}})
+			}
+		}
+	}
+	return q
+}
+
+// ParseQuantities reads "cpus:0.01;mem:32".
+func ParseQuantities(text string) (Quantities, error) {
+	rs, err := parseSimple(text)
+	if err != nil {
+		return Quantities{}, fmt.Errorf("parse quantities: %w", err)
+	}
+	scalars := make(map[string]*mesos.Value_Scalar, len(rs))
+	for _, r := range rs {
+		if r.GetType() != mesos.Value_SCALAR || r.Role != nil || r.Revocable != nil || scalars[r.GetName()] != nil {
+			return Quantities{}, fmt.Errorf("parse quantities: %w: %q: want one plain scalar", ErrInvalid, r.GetName())
+		}
+		scalars[r.GetName()] = r.Scalar
+	}
+	return QuantitiesFromProto(scalars)
+}
+
+// QuantitiesFromProto validates the scalars of a message.
+func QuantitiesFromProto(scalars map[string]*mesos.Value_Scalar) (Quantities, error) {
+	var q Quantities
+	for name, scalar := range scalars {
+		if name == "" {
+			return Quantities{}, fmt.Errorf("%w: name is empty", ErrInvalid)
+		}
+		if err := validateScalar(scalar.GetValue()); err != nil {
+			return Quantities{}, fmt.Errorf("%w: %q: %w", ErrInvalid, name, err)
+		}
+		milli := toMilli(scalar.GetValue())
+		switch i := baseIndex(name); {
+		case i >= 0:
+			q.base[i] = milli
+		case milli > 0:
+			q.more = append(q.more, quantity{name, milli})
+		}
+	}
+	slices.SortFunc(q.more, compareQuantity)
+	return q, nil
+}
+
+func compareQuantity(a, b quantity) int { return cmp.Compare(a.name, b.name) }
+
+// Get returns the thousandths of the named scalar.
+func (q Quantities) Get(name string) int64 {
+	if i := baseIndex(name); i >= 0 {
+		return q.base[i]
+	}
+	i, found := slices.BinarySearchFunc(q.more, quantity{name: name}, compareQuantity)
+	if !found {
+		return 0
+	}
+	return q.more[i].milli
+}
+
+// Empty reports whether every quantity is zero.
+func (q Quantities) Empty() bool { return q.base == [numBase]int64{} && len(q.more) == 0 }
+
+// Add returns the sum.
+func (q Quantities) Add(o Quantities) Quantities {
+	for i, v := range o.base {
+		q.base[i] = saturate(q.base[i], v)
+	}
+	q.more = mergeSorted(q.more, o.more, compareQuantity,
+		func(a, b quantity) quantity { return quantity{a.name, saturate(a.milli, b.milli)} })
+	return q
+}
+
+// Sub takes o away; nothing becomes negative.
+func (q Quantities) Sub(o Quantities) Quantities {
+	for i, v := range o.base {
+		q.base[i] = max(0, q.base[i]-v)
+	}
+	if len(q.more) == 0 || len(o.more) == 0 {
+		return q
+	}
+	var left []quantity
+	for _, v := range q.more {
+		if v.milli -= o.Get(v.name); v.milli > 0 {
+			left = append(left, v)
+		}
+	}
+	q.more = left
+	return q
+}
+
+// Contains reports whether there is at least as much of everything as in o.
+func (q Quantities) Contains(o Quantities) bool {
+	for i, v := range o.base {
+		if q.base[i] < v {
+			return false
+		}
+	}
+	for _, v := range o.more {
+		if q.Get(v.name) < v.milli {
+			return false
+		}
+	}
+	return true
+}
+
+// Equal reports whether all quantities are equal.
+func (q Quantities) Equal(o Quantities) bool { return q.base == o.base && slices.Equal(q.more, o.more) }
+
+// All calls yield with every quantity that is not zero: cpus, gpus, mem, disk,
+// then the others by name.
+func (q Quantities) All(yield func(name string, milli int64) bool) {
+	for i, v := range q.base {
+		if v != 0 && !yield(baseNames[i], v) {
+			return
+		}
+	}
+	for _, v := range q.more {
+		if !yield(v.name, v.milli) {
+			return
+		}
+	}
+}
+
+// String is the form ParseQuantities reads.
+func (q Quantities) String() string {
+	var texts []string
+	for name, milli := range q.All {
+		texts = append(texts, name+":"+formatMilli(milli))
+	}
+	return strings.Join(texts, ";")
+}
