@@ -1,0 +1,288 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"muster/telemetry"
+	"muster/telemetry/cgroup"
+)
+
+// filesBudget bounds what one Read spends on cgroup files: a hundredth of a CPU
+// at one reading per second. Who was read longest ago comes first.
+const filesBudget = 10 * time.Millisecond
+
+// Source measures containers with eBPF programs. Safe for concurrent use.
+type Source struct {
+	log  *slog.Logger
+	tree hierarchy
+
+	mu     sync.Mutex // one change or reading at a time; the kernel answers at once
+	p      *programs
+	reader *reader
+	all    map[string]*container
+	levels levels
+}
+
+type container struct {
+	key   uint64 // inode of its cgroup2 directory
+	level int
+	group *cgroup.Group
+	spent time.Duration // CPU time before it was added
+
+	files  telemetry.Sample // latest figures from files
+	readAt time.Time        // of files
+	gone   bool
+}
+
+// Open loads the programs, which takes root or CAP_BPF, CAP_PERFMON and
+// CAP_NET_ADMIN, and a kernel with BTF. A caller that gets an error can still
+// measure with telemetry/cgroup. log may be nil.
+func Open(log *slog.Logger) (*Source, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	tree, err := findHierarchy()
+	if err != nil {
+		return nil, err
+	}
+	p, err := load(tree.mount, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{log: log, tree: tree, p: p, all: map[string]*container{}, levels: levels{}}
+	if s.reader, err = newReader(p); err == nil {
+		err = s.tree.locate(p.level)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return s, nil
+}
+
+// Name is "ebpf".
+func (*Source) Name() string { return "ebpf" }
+
+// Close takes the programs out of the kernel.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p.close()
+}
+
+// Add starts counting for c. CPU time that its cgroup already has is added to
+// what is counted from now on, so that it is complete also after a restart.
+func (s *Source) Add(c telemetry.Container) error {
+	group, err := cgroup.Open(c)
+	if err != nil {
+		return fmt.Errorf("measure %s: %w", c.ID, err)
+	}
+	n, err := s.identify(group)
+	if err != nil {
+		return fmt.Errorf("measure %s: %w", c.ID, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(c.ID)
+	if err := s.insert(n); err != nil {
+		return fmt.Errorf("measure %s: %w", c.ID, err)
+	}
+	s.all[c.ID] = n
+	return nil
+}
+
+func (s *Source) identify(group *cgroup.Group) (*container, error) {
+	dir := group.Unified()
+	if dir == "" {
+		return nil, errors.New("no cgroup2 directory")
+	}
+	st, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, telemetry.ErrVanished
+	}
+	if err != nil {
+		return nil, err
+	}
+	level, err := s.tree.level(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &container{key: st.Sys().(*syscall.Stat_t).Ino, level: level, group: group}, nil
+}
+
+// insert gives n counters of its own. What its current tasks used up to now is
+// charged first: it is part of the CPU time that the files tell.
+func (s *Source) insert(n *container) error {
+	s.levels[n.level]++
+	if err := s.publishLevels(); err != nil {
+		s.levels.remove(n.level)
+		return err
+	}
+	if err := s.reader.flush(); err != nil {
+		s.log.Debug("cpu time before the first reading may count twice", "err", err)
+	}
+	var before telemetry.Sample
+	n.group.ReadCPU(&before)
+	n.spent = before.CPU
+	err := s.p.usages.Update(n.key, make([]usage, s.reader.cpus), ebpf.UpdateNoExist)
+	if err != nil {
+		s.levels.remove(n.level)
+		return fmt.Errorf("insert counters: %w", err)
+	}
+	s.readFiles(n)
+	return nil
+}
+
+func (s *Source) publishLevels() error {
+	list, err := s.levels.deepestFirst()
+	if err != nil {
+		return err
+	}
+	if err := s.p.levels.Put(uint32(0), list); err != nil {
+		return fmt.Errorf("tell the programs where containers are: %w", err)
+	}
+	return nil
+}
+
+// Remove stops counting.
+func (s *Source) Remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(id)
+}
+
+func (s *Source) remove(id string) {
+	n := s.all[id]
+	if n == nil {
+		return
+	}
+	delete(s.all, id)
+	if err := s.p.usages.Delete(n.key); err != nil {
+		s.log.Warn("counters of a removed container remain", "container_id", id, "err", err)
+	}
+	s.levels.remove(n.level)
+	if err := s.publishLevels(); err != nil {
+		s.log.Warn("programs look for containers in vain", "err", err)
+	}
+}
+
+// Read samples every container whose cgroup exists. Counters are of now; the
+// figures from files may be older if there are very many containers.
+func (s *Source) Read() (map[string]telemetry.Sample, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.reader.flush(); err != nil {
+		return nil, err
+	}
+	counters, err := s.reader.all()
+	if err != nil {
+		return nil, err
+	}
+	at := time.Now()
+	s.refresh()
+	samples := make(map[string]telemetry.Sample, len(s.all))
+	for id, n := range s.all {
+		if n.gone {
+			continue
+		}
+		samples[id] = s.sample(n, counters[n.key], at)
+	}
+	return samples, nil
+}
+
+// ReadOne samples one container; if its cgroup has vanished, with the last
+// figures that its files gave.
+func (s *Source) ReadOne(id string) (telemetry.Sample, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.all[id]
+	if n == nil {
+		return telemetry.Sample{}, false
+	}
+	if err := s.reader.flush(); err != nil {
+		return telemetry.Sample{}, false
+	}
+	counted, err := s.reader.one(n.key)
+	if err != nil {
+		return telemetry.Sample{}, false
+	}
+	at := time.Now()
+	s.readFiles(n)
+	return s.sample(n, counted, at), true
+}
+
+// Other is what all tasks used together that belong to no container of ours,
+// since Open. Kernel threads are left out.
+func (s *Source) Other() (telemetry.Sample, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.reader.flush(); err != nil {
+		return telemetry.Sample{}, err
+	}
+	counted, err := s.reader.one(0)
+	if err != nil {
+		return telemetry.Sample{}, err
+	}
+	return s.sample(&container{}, counted, time.Now()), nil
+}
+
+// refresh reads files, of those first that were read longest ago.
+func (s *Source) refresh() {
+	queue := slices.SortedFunc(maps.Values(s.all), func(a, b *container) int { return a.readAt.Compare(b.readAt) })
+	began := time.Now()
+	for _, n := range queue {
+		if n.gone {
+			continue
+		}
+		s.readFiles(n)
+		if n.readAt.Sub(began) > filesBudget {
+			return
+		}
+	}
+}
+
+func (s *Source) readFiles(n *container) {
+	var fresh telemetry.Sample
+	if err := n.group.Read(&fresh); err != nil {
+		n.gone = true
+	} else {
+		n.files = fresh
+	}
+	n.readAt = time.Now()
+}
+
+// sample joins what was counted with what the files told.
+func (s *Source) sample(n *container, u usage, at time.Time) telemetry.Sample {
+	out := n.files
+	out.At = at
+	out.CPU = n.spent + time.Duration(u.CPU)
+	out.CPUUser, out.CPUSys = split(out.CPU, n.files.CPUUser, n.files.CPUSys)
+	out.RunQueue = time.Duration(u.RunDelay)
+	out.Delays = u.Delays
+	out.Switches = u.Switches
+	out.MinorFlt, out.MajorFlt = u.MinFlt, u.MajFlt
+	out.ReadBytes, out.WriteBytes = u.ReadBytes, u.WriteBytes
+	out.RxBytes, out.TxBytes = u.RxBytes, u.TxBytes
+	out.RxPackets, out.TxPackets = u.RxPackets, u.TxPackets
+	out.OOMKills = max(u.OOMKills, n.files.OOMKills)
+	return out
+}
+
+// split divides CPU time as the kernel's last division into user and system.
+func split(cpu, user, sys time.Duration) (time.Duration, time.Duration) {
+	if user+sys <= 0 {
+		return 0, 0
+	}
+	u := time.Duration(float64(cpu) * (float64(user) / float64(user+sys)))
+	return u, cpu - u
+}

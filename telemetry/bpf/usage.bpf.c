@@ -1,0 +1,251 @@
+//go:build ignore
+
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+// Counts what containers use, by the cgroup2 inode of the container. The daemon
+// inserts a key for each container; what belongs to none goes to key 0.
+// Only per-CPU memory is written, so no CPU ever waits for another.
+#include "kernel.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#define DELAYS 24	/* buckets of the histogram of run-queue waits */
+#define LEVELS 4	/* depths in the cgroup tree at which containers may be */
+#define MAX_CGROUPS 16384
+#define MAX_DEPTH 32
+
+struct usage {
+	__u64 cpu;	 /* ns on a CPU */
+	__u64 run_delay; /* ns runnable and waiting */
+	__u64 switches;	 /* away from a CPU */
+	__u64 min_flt, maj_flt;
+	__u64 read_bytes, write_bytes;
+	__u64 rx_bytes, tx_bytes;
+	__u64 rx_packets, tx_packets;
+	__u64 oom_kills;
+	__u64 delays[DELAYS]; /* waits by log2 of microseconds */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, MAX_CGROUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct usage);
+} usages SEC(".maps");
+
+/* What a task has used so far, as the kernel counts it. */
+struct used {
+	__u64 cpu, run_delay, min_flt, maj_flt, read_bytes, write_bytes;
+};
+
+/* What a CPU's current task had used when it was last looked at. */
+struct slot {
+	__u64 task; /* its address: compared, never followed */
+	struct used used;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+/* Levels at which there are containers, deepest first; ends with 0. Written by
+ * the daemon. Thus one lookup finds the owner of a task in a nested cgroup, and
+ * one lookup finds that a task belongs to no container. */
+volatile __u32 levels[LEVELS];
+
+static __always_inline struct usage *other(void)
+{
+	__u64 id = 0;
+
+	return bpf_map_lookup_elem(&usages, &id);
+}
+
+static __always_inline struct usage *owner_of_current(void)
+{
+	for (int i = 0; i < LEVELS; i++) {
+		__u32 level = levels[i];
+		if (!level)
+			break;
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!id)
+			continue;
+		struct usage *u = bpf_map_lookup_elem(&usages, &id);
+		if (u)
+			return u;
+	}
+	return other();
+}
+
+/* The bucket of a wait: 0 is below 1 us, b is [2^(b-1), 2^b) us. */
+static __always_inline __u32 bucket(__u64 ns)
+{
+	__u64 us = ns / 1000;
+	__u32 v = us > 0xffffffff ? 0xffffffff : us, b = 0;
+
+	if (v >> 16) { v >>= 16; b += 16; }
+	if (v >> 8) { v >>= 8; b += 8; }
+	if (v >> 4) { v >>= 4; b += 4; }
+	if (v >> 2) { v >>= 2; b += 2; }
+	if (v >> 1) { v >>= 1; b += 1; }
+	b += v;
+	return b < DELAYS ? b : DELAYS - 1;
+}
+
+static __always_inline struct used used_by(struct task_struct *task)
+{
+	struct used u = {
+		.cpu = task->se.sum_exec_runtime,
+		.min_flt = task->min_flt,
+		.maj_flt = task->maj_flt,
+	};
+
+	/* These depend on how the kernel was configured. */
+	if (bpf_core_field_exists(task->sched_info.run_delay))
+		u.run_delay = task->sched_info.run_delay;
+	if (bpf_core_field_exists(task->ioac.write_bytes)) {
+		u.read_bytes = task->ioac.read_bytes;
+		u.write_bytes = task->ioac.write_bytes;
+	}
+	return u;
+}
+
+/* charge gives u what the current task used between two looks at it. */
+static __always_inline void charge(struct usage *u, struct used *from, struct used *to)
+{
+	u->cpu += to->cpu - from->cpu;
+	u->min_flt += to->min_flt - from->min_flt;
+	u->maj_flt += to->maj_flt - from->maj_flt;
+	u->read_bytes += to->read_bytes - from->read_bytes;
+	u->write_bytes += to->write_bytes - from->write_bytes;
+
+	/* The kernel adds a wait to the task just after it was switched in. */
+	__u64 waited = to->run_delay - from->run_delay;
+	if (waited) {
+		u->run_delay += waited;
+		u->delays[bucket(waited)]++;
+	}
+}
+
+/* A task that was not seen to be switched in is not charged: since when would
+ * it be? Kernel threads belong to nobody and are left out. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	__u32 zero = 0;
+	struct slot *s = bpf_map_lookup_elem(&slots, &zero);
+	if (!s)
+		return 0;
+
+	if (s->task && s->task == (__u64)prev) {
+		struct usage *u = owner_of_current(); /* prev is still the current task */
+		if (u) {
+			struct used now = used_by(prev);
+			charge(u, &s->used, &now);
+			u->switches++;
+		}
+	}
+	if (next->flags & PF_KTHREAD) {
+		s->task = 0;
+		return 0;
+	}
+	s->task = (__u64)next;
+	s->used = used_by(next);
+	return 0;
+}
+
+/* flush is run by the daemon on each CPU before it reads: a task that has the
+ * CPU for itself may not be switched away for seconds. */
+SEC("raw_tp/muster_flush")
+int flush(void *ctx)
+{
+	__u32 zero = 0;
+	struct slot *s = bpf_map_lookup_elem(&slots, &zero);
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!s || !s->task || s->task != (__u64)task)
+		return 0;
+	struct usage *u = owner_of_current();
+	if (!u)
+		return 0;
+	struct used now = used_by(task);
+	charge(u, &s->used, &now);
+	s->used = now;
+	return 0;
+}
+
+/* level is run by the daemon: how deep in the whole cgroup tree is it itself?
+ * In a cgroup namespace that cannot be told from paths. */
+SEC("raw_tp/muster_level")
+int level(void *ctx)
+{
+	return bpf_get_current_task_btf()->cgroups->dfl_cgrp->level;
+}
+
+/* mark_victim passes the task since Linux 6.9; before, this does not load, and
+ * the memory controller's files tell. */
+SEC("tp_btf/mark_victim")
+int BPF_PROG(mark_victim, struct task_struct *victim)
+{
+	struct cgroup *c = victim->cgroups->dfl_cgrp;
+
+	for (int i = 0; i < MAX_DEPTH && c->level > 0; i++) {
+		__u64 id = c->kn->id;
+		struct usage *u = bpf_map_lookup_elem(&usages, &id);
+		if (u) {
+			u->oom_kills++;
+			return 0;
+		}
+		c = c->self.parent->cgroup;
+	}
+	struct usage *u = other();
+	if (u)
+		u->oom_kills++;
+	return 0;
+}
+
+static __always_inline struct usage *owner_of(struct __sk_buff *skb)
+{
+	for (int i = 0; i < LEVELS; i++) {
+		__u32 level = levels[i];
+		if (!level)
+			break;
+		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
+		if (!id)
+			continue;
+		struct usage *u = bpf_map_lookup_elem(&usages, &id);
+		if (u)
+			return u;
+	}
+	return other();
+}
+
+/* Packets may be interrupted by packets on the same CPU: these adds are atomic. */
+SEC("cgroup_skb/ingress")
+int ingress(struct __sk_buff *skb)
+{
+	struct usage *u = owner_of(skb);
+
+	if (u) {
+		__sync_fetch_and_add(&u->rx_bytes, skb->len);
+		__sync_fetch_and_add(&u->rx_packets, 1);
+	}
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int egress(struct __sk_buff *skb)
+{
+	struct usage *u = owner_of(skb);
+
+	if (u) {
+		__sync_fetch_and_add(&u->tx_bytes, skb->len);
+		__sync_fetch_and_add(&u->tx_packets, 1);
+	}
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "GPL";
