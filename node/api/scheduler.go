@@ -102,9 +102,13 @@ type stream struct {
 }
 
 func newStream(w http.ResponseWriter, out codec) *stream {
+	rc := http.NewResponseController(w)
+	// The request has been read; its deadline must not end the response. A writer
+	// without deadlines has none that could.
+	_ = rc.SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", out.media)
 	w.WriteHeader(http.StatusOK)
-	return &stream{w: w, rc: http.NewResponseController(w), out: out}
+	return &stream{w: w, rc: rc, out: out}
 }
 
 // send writes messages as one flush: `<length>\n<bytes>` each.
