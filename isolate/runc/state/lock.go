@@ -1,0 +1,85 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrHeld: another shim holds the container.
+var ErrHeld = errors.New("another shim holds the container")
+
+// Lock takes the container for this process, for as long as it lives, and
+// leaves its PID. The returned file must be kept open.
+func (d Dir) Lock() (*os.File, error) {
+	f, err := os.OpenFile(d.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrHeld
+		}
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	if err := f.Truncate(0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Shim is the live shim of a container.
+type Shim struct {
+	PID  int
+	File *os.File // pidfd: readable once the shim has ended
+}
+
+// Shim returns nil if no shim is alive. A PID that was read while the lock was
+// held, and still is, is the holder's: it cannot have been given to another
+// process in between.
+func (d Dir) Shim() (*Shim, error) {
+	f, err := os.OpenFile(d.path("lock"), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for {
+		var buf [16]byte
+		n, _ := f.ReadAt(buf[:], 0) // io.EOF: shorter than buf
+		pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+		fd := -1
+		if err == nil {
+			fd, err = unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+		}
+		locked := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		switch {
+		case locked == nil: // nobody holds it
+			if fd >= 0 {
+				unix.Close(fd)
+			}
+			return nil, nil
+		case fd >= 0:
+			return &Shim{PID: pid, File: os.NewFile(uintptr(fd), "pidfd")}, nil
+		case !errors.Is(locked, unix.EWOULDBLOCK):
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), locked)
+		case n > 0 && err != nil && !errors.Is(err, unix.ESRCH):
+			return nil, fmt.Errorf("shim of %s: %w", d, err)
+		}
+		// It has taken the lock and is about to write its PID.
+		unix.Nanosleep(&unix.Timespec{Nsec: 200_000}, nil)
+	}
+}

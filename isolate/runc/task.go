@@ -1,0 +1,246 @@
+package runc
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/moby/sys/user"
+
+	"muster/isolate"
+	"muster/isolate/runc/state"
+	"muster/offers/mesos"
+)
+
+// minMemory is the least hard limit: the container's setup itself runs in it.
+// Mesos: src/slave/containerizer/mesos/isolators/cgroups/constants.hpp.
+const minMemory = 32 << 20
+
+// task resolves a spec for the shim.
+func (d *Driver) task(spec isolate.Spec) (*state.Task, error) {
+	if err := supported(spec.Container); err != nil {
+		return nil, err
+	}
+	path, args, err := command(spec.Command)
+	if err != nil {
+		return nil, err
+	}
+	who, err := lookup(spec.User)
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := d.directories(spec, who)
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := d.root.mounts()
+	if err != nil {
+		return nil, err
+	}
+	mounts = append(mounts,
+		state.Mount{Type: "bind", Source: tmp, Target: "/tmp", Write: true, Exec: true},
+		state.Mount{Type: "bind", Source: spec.Sandbox, Target: isolate.SandboxPath, Write: true, Exec: true})
+	return &state.Task{
+		ID:       string(spec.ID),
+		Cgroup:   d.cgroup(spec.ID),
+		Path:     path,
+		Args:     args,
+		Env:      spec.Env,
+		Dir:      isolate.SandboxPath,
+		UID:      who.Uid,
+		GID:      who.Gid,
+		Groups:   who.Sgids,
+		Hostname: spec.Hostname,
+		Root:     d.root.dir,
+		Mounts:   mounts,
+		Masked:   d.root.hidden,
+		Stdout:   filepath.Join(spec.Sandbox, "stdout"),
+		Stderr:   filepath.Join(spec.Sandbox, "stderr"),
+		Limits:   d.limits(spec),
+		Seccomp:  !d.cfg.Unsafe,
+	}, nil
+}
+
+// supported refuses what this driver would otherwise silently leave out.
+func supported(c *mesos.ContainerInfo) error {
+	switch {
+	case c.GetDocker() != nil || c.GetMesos().GetImage() != nil:
+		return fmt.Errorf("%w: container images are not supported", isolate.ErrStart)
+	case len(c.GetVolumes()) > 0:
+		return fmt.Errorf("%w: volumes are not supported", isolate.ErrStart)
+	case len(c.GetNetworkInfos()) > 0:
+		return fmt.Errorf("%w: container networks are not supported", isolate.ErrStart)
+	case c.GetTtyInfo() != nil:
+		return fmt.Errorf("%w: terminals are not supported", isolate.ErrStart)
+	}
+	return nil
+}
+
+// command returns the program and its whole argument vector.
+func command(c *mesos.CommandInfo) (string, []string, error) {
+	switch {
+	case c.GetShell() && c.Value == nil:
+		return "", nil, fmt.Errorf("%w: a shell command needs a value", isolate.ErrStart)
+	case c.GetShell():
+		return "/bin/sh", []string{"sh", "-c", c.GetValue()}, nil
+	case c.GetValue() == "":
+		return "", nil, fmt.Errorf("%w: a command needs the program to run as its value", isolate.ErrStart)
+	case len(c.GetArguments()) == 0:
+		return c.GetValue(), []string{c.GetValue()}, nil
+	default:
+		return c.GetValue(), c.GetArguments(), nil
+	}
+}
+
+// lookup finds a user by name or number in the host's database.
+func lookup(name string) (*user.ExecUser, error) {
+	who, err := user.GetExecUserPath(name, &user.ExecUser{}, "/etc/passwd", "/etc/group")
+	if err != nil {
+		return nil, fmt.Errorf("%w: user %q: %w", isolate.ErrStart, name, err)
+	}
+	return who, nil
+}
+
+// directories gives the sandbox to the user, and makes the container's own /tmp.
+func (d *Driver) directories(spec isolate.Spec, who *user.ExecUser) (tmp string, err error) {
+	if !filepath.IsAbs(spec.Sandbox) {
+		return "", fmt.Errorf("%w: sandbox %q is no absolute path", isolate.ErrStart, spec.Sandbox)
+	}
+	if err := os.Chown(spec.Sandbox, who.Uid, who.Gid); err != nil {
+		return "", fmt.Errorf("sandbox: %w", err)
+	}
+	tmp = filepath.Join(string(d.dir(spec.ID)), "tmp")
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return "", err
+	}
+	return tmp, os.Chmod(tmp, 0o777|os.ModeSticky) // not through the umask
+}
+
+// limits follows Mesos: CPU time is shared by request and capped only by an
+// explicit limit; memory is capped by its limit, or else by its request.
+func (d *Driver) limits(spec isolate.Spec) state.Limits {
+	l := state.Limits{CPUIdle: spec.Revocable, Pids: d.cfg.Pids}
+	cpus := spec.Resources.Scalar("cpus")
+	l.CPUShares = max(2, uint64(cpus)*1024/1000)
+	if limit, ok := finite(spec.Limits, "cpus"); ok {
+		l.CPUQuota = max(1000, int64(math.Round(limit*100_000)))
+	}
+	request := spec.Resources.Scalar("mem") * (1 << 20) / 1000
+	l.MemorySet = max(request, minMemory)
+	l.Memory = l.MemorySet
+	if limit, ok := spec.Limits["mem"]; ok {
+		l.Memory = -1
+		if !math.IsInf(limit, 1) {
+			l.Memory = max(int64(limit*(1<<20)), l.MemorySet)
+		}
+	} else if request == 0 {
+		l.Memory, l.MemorySet = 0, 0 // a task that names no memory is not limited
+	}
+	l.NoSwap = d.noSwap && l.Memory > 0
+	return l
+}
+
+func finite(limits map[string]float64, name string) (float64, bool) {
+	v, ok := limits[name]
+	return v, ok && !math.IsInf(v, 1)
+}
+
+// root is what every container without an image has for its root: a directory
+// of empty mount points, over which the host's directories are mounted
+// read-only. So the container sees the host's programs and files, but nothing
+// below /run, where the sockets of the host's services are, and nothing hidden.
+type root struct {
+	dir    string
+	hidden []string
+}
+
+func newRoot(dir string, hidden []string) (*root, error) {
+	r := &root{dir: dir}
+	for _, path := range hidden {
+		real, err := filepath.EvalSymlinks(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.hidden = append(r.hidden, real)
+	}
+	// The points that libcontainer would otherwise make while others look.
+	for _, point := range []string{"proc", "sys", "dev", "tmp", "run", isolate.SandboxPath} {
+		if err := os.MkdirAll(filepath.Join(dir, point), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	_, err := r.mounts()
+	return r, err
+}
+
+// private are the top-level directories of which a container has its own.
+var private = map[string]bool{
+	"proc": true, "sys": true, "dev": true, "tmp": true, "run": true, "mnt": true, "lost+found": true,
+}
+
+// mounts returns the host's directories, and keeps the mount points for them.
+func (r *root) mounts() ([]state.Mount, error) {
+	var all []state.Mount
+	add := func(path string) error {
+		if err := os.MkdirAll(filepath.Join(r.dir, path), 0o755); err != nil {
+			return err
+		}
+		all = append(all, state.Mount{Type: "bind", Source: path, Target: path, Exec: true})
+		return nil
+	}
+	each := func(parent string, skip map[string]bool) error {
+		entries, err := os.ReadDir(parent)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			path := filepath.Join(parent, e.Name())
+			switch {
+			case skip[e.Name()]:
+			case e.IsDir():
+				err = add(path)
+			case e.Type() == os.ModeSymlink:
+				err = r.link(path)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := each("/", private); err != nil {
+		return nil, err
+	}
+	if err := each("/mnt", map[string]bool{"mesos": true}); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	const resolver = "/run/systemd/resolve" // where /etc/resolv.conf may point
+	if _, err := os.Stat(resolver); err == nil {
+		return all, add(resolver)
+	}
+	return all, nil
+}
+
+// link copies a symbolic link such as /bin.
+func (r *root) link(path string) error {
+	target, err := os.Readlink(path)
+	if err != nil {
+		return err
+	}
+	copied := filepath.Join(r.dir, path)
+	if old, err := os.Readlink(copied); err == nil && old == target {
+		return nil
+	}
+	if err := os.Remove(copied); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, copied); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
