@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"muster/isolate"
+	"muster/isolate/runc/seccomp"
 	"muster/isolate/runc/state"
 )
 
@@ -25,7 +27,6 @@ type Config struct {
 	Program []byte   // the shim's program; nil: this process's own, which must call shim.Main first
 	Cgroup  string   // parent of the containers' cgroups ["muster"]
 	Pids    int64    // processes and threads a container may have [4096]
-	Unsafe  bool     // without seccomp, where the shim was built without it
 }
 
 // Driver runs containers. It is safe for concurrent use.
@@ -73,8 +74,8 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 	if err := d.clean(); err != nil {
 		return nil, err
 	}
-	if cfg.Unsafe {
-		log.Warn("containers run without seccomp: this program was built without it")
+	if !seccomp.Available {
+		log.Warn("containers run without seccomp: no list of system calls for this architecture", "arch", runtime.GOARCH)
 	}
 	return d, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/sys/user"
 
 	"muster/isolate"
+	"muster/isolate/runc/seccomp"
 	"muster/isolate/runc/state"
 	"muster/offers/mesos"
 )
@@ -59,7 +60,7 @@ func (d *Driver) task(spec isolate.Spec) (*state.Task, error) {
 		Stdout:   filepath.Join(spec.Sandbox, "stdout"),
 		Stderr:   filepath.Join(spec.Sandbox, "stderr"),
 		Limits:   d.limits(spec),
-		Seccomp:  !d.cfg.Unsafe,
+		Seccomp:  seccomp.Available,
 	}, nil
 }
 

@@ -23,7 +23,7 @@ func config(task *state.Task) (*configs.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &configs.Config{
+	return &configs.Config{
 		Rootfs:          task.Root,
 		Readonlyfs:      true,
 		RootPropagation: unix.MS_SLAVE | unix.MS_REC,
@@ -40,11 +40,7 @@ func config(task *state.Task) (*configs.Config, error) {
 		Cgroups:         cgroup(task),
 		Mounts:          mounts(task),
 		Devices:         deviceNodes,
-	}
-	if task.Seccomp {
-		c.Seccomp = seccompProfile()
-	}
-	return c, nil
+	}, nil
 }
 
 // What of /proc and /sys tells of the host, or changes it.

@@ -8,12 +8,16 @@
 //
 //   argv: program "muster-init" PATH ARG0 [ARG…]
 //   fd 3: the program itself, closed at once
-//   fd 4: reports, each a kind and a number: 'S' started, 'E' errno of the
-//         exec that failed, 'X' wait status of the command
+//   fd 4: a socket to the shim. In: the length of the seccomp filter in bytes
+//         and the filter. Out: reports, each a kind and a number: 'F' errno of
+//         the filter that failed, 'E' errno of the exec that failed, 'S'
+//         started, 'X' wait status of the command
 
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -22,12 +26,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROGRAM = 3, REPORT = 4 };
+enum { PROGRAM = 3, REPORT = 4, MAX_FILTER = 4096 };
 
 static void report(char kind, int32_t value) {
 	struct { char kind[4]; int32_t value; } message = {{kind}, value};
 	while (write(REPORT, &message, sizeof message) < 0 && errno == EINTR) {
 	}
+}
+
+static int receive(void *to, size_t size) {
+	for (size_t have = 0; have < size;) {
+		ssize_t n = read(REPORT, (char *)to + have, size - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? errno : EPIPE;
+		have += n;
+	}
+	return 0;
+}
+
+// confine receives the seccomp filter and enters it; it returns an errno.
+static int confine(void) {
+	static struct sock_filter code[MAX_FILTER];
+	uint32_t size;
+	int failed = receive(&size, sizeof size);
+	if (failed || size == 0)
+		return failed;
+	if (size > sizeof code)
+		return E2BIG;
+	failed = receive(code, size);
+	if (failed)
+		return failed;
+	struct sock_fprog filter = {size / sizeof code[0], code};
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) ? errno : 0;
 }
 
 // start runs the command and returns its PID, or -errno if it could not be
@@ -61,6 +93,11 @@ static void run(char **argv) {
 	fcntl(REPORT, F_SETFD, FD_CLOEXEC);
 	prctl(PR_SET_NAME, "muster-init");
 
+	int failed = confine();
+	if (failed) {
+		report('F', failed);
+		_exit(127);
+	}
 	pid_t command = start(argv[0], argv + 1, &none);
 	if (command < 0) {
 		report('E', -command);

@@ -15,6 +15,7 @@ import (
 	_ "github.com/opencontainers/runc/libcontainer/nsenter" // the container's setup enters its namespaces before Go runs
 	"golang.org/x/sys/unix"
 
+	"muster/isolate/runc/seccomp"
 	"muster/isolate/runc/state"
 )
 
@@ -78,7 +79,7 @@ func run(dir state.Dir) error {
 type container struct {
 	task    *state.Task
 	process *libcontainer.Process
-	reports reports
+	line    line
 	started *state.Started
 }
 
@@ -147,8 +148,8 @@ func (c *container) prepare() (func(), error) {
 	stdout := take(os.OpenFile(c.task.Stdout, appending, 0o644))
 	stderr := take(os.OpenFile(c.task.Stderr, appending, 0o644))
 	program := take(os.Open("/proc/self/exe"))
-	from, to, failed := os.Pipe()
-	take(to, failed)
+	ours, theirs, failed := newLine()
+	take(theirs, failed)
 	if err != nil {
 		return closeAll, err
 	}
@@ -157,7 +158,14 @@ func (c *container) prepare() (func(), error) {
 			return closeAll, err
 		}
 	}
-	c.reports = reports{pipe: from}
+	c.line = ours
+	var filter []byte
+	if c.task.Seccomp {
+		filter = seccomp.Filter()
+	}
+	if err := ours.send(filter); err != nil {
+		return closeAll, fmt.Errorf("send the seccomp filter: %w", err)
+	}
 	c.process = &libcontainer.Process{
 		Init:             true,
 		Args:             initArgs(c.task.Path, c.task.Args),
@@ -169,18 +177,20 @@ func (c *container) prepare() (func(), error) {
 		Stdin:            stdin,
 		Stdout:           stdout,
 		Stderr:           stderr,
-		ExtraFiles:       []*os.File{program, to},
+		ExtraFiles:       []*os.File{program, theirs},
 	}
 	return closeAll, nil
 }
 
 // began waits until the first process has executed the command.
 func (c *container) began() error {
-	switch kind, value, ok := c.reports.next(); {
+	switch kind, value, ok := c.line.next(); {
 	case !ok:
 		return errors.New("the container ended before its command began")
 	case kind == 'E':
 		return fmt.Errorf("exec %q: %w", c.task.Path, unix.Errno(value))
+	case kind == 'F':
+		return fmt.Errorf("enter the seccomp filter: %w", unix.Errno(value))
 	}
 	return nil
 }
@@ -191,7 +201,7 @@ func (c *container) wait() *state.Ended {
 	ended := &state.Ended{Signal: int(unix.SIGKILL)}
 	seen := false
 	for {
-		kind, value, ok := c.reports.next()
+		kind, value, ok := c.line.next()
 		if !ok {
 			break
 		}
