@@ -1,16 +1,8 @@
-//go:build !embedshim && !cgo
+//go:build !cgo
 
 package embedded
 
-import "errors"
+const linked = false
 
-// Lean reports whether tasks run beside a lean shim.
-const Lean = false
-
-// Main does nothing: there is no shim.
+// Main does nothing: this program cannot be a shim.
 func Main() {}
-
-// Shim fails: this build can run no containers.
-func Shim() ([]byte, error) {
-	return nil, errors.New("muster was built without a shim: build it with cgo, or embed muster-shim")
-}
