@@ -24,7 +24,7 @@ import (
 // Sandboxes finds the directory of a container's sandbox. run is a container ID
 // or "latest". What it returns is trusted; what lies in it is not.
 type Sandboxes interface {
-	Sandbox(framework, executor, run string) (dir string, ok bool)
+	Sandbox(framework, executor, run string) (dir string, err error)
 }
 
 // Files gives read access to sandboxes and to the daemon's own log, and to
@@ -61,8 +61,8 @@ func (f *Files) open(name string) (*os.File, error) {
 	if m == nil || f.sandboxes == nil || strings.ContainsRune(clean, 0) {
 		return nil, notFound(clean)
 	}
-	dir, ok := f.sandboxes.Sandbox(m[1], m[2], m[3])
-	if !ok {
+	dir, err := f.sandboxes.Sandbox(m[1], m[2], m[3])
+	if err != nil {
 		return nil, notFound(clean)
 	}
 	root, err := os.OpenRoot(dir)

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/node/recordio"
 	"muster/offers"
 	"muster/offers/mesos/scheduler"
 )
@@ -95,7 +95,7 @@ func (a *schedulerAPI) subscribe(w http.ResponseWriter, r *http.Request, call *s
 
 // stream writes records to a client, each flushed and within a bounded time.
 type stream struct {
-	w   http.ResponseWriter
+	w   *recordio.Writer
 	rc  *http.ResponseController
 	out codec
 	buf []byte
@@ -108,10 +108,10 @@ func newStream(w http.ResponseWriter, out codec) *stream {
 	_ = rc.SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", out.media)
 	w.WriteHeader(http.StatusOK)
-	return &stream{w: w, rc: rc, out: out}
+	return &stream{w: recordio.NewWriter(w), rc: rc, out: out}
 }
 
-// send writes messages as one flush: `<length>\n<bytes>` each.
+// send writes messages and flushes them.
 func (s *stream) send(messages ...proto.Message) error {
 	if err := s.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
@@ -121,11 +121,7 @@ func (s *stream) send(messages ...proto.Message) error {
 		if s.buf, err = s.out.append(s.buf[:0], m); err != nil {
 			return err
 		}
-		head := strconv.AppendInt(make([]byte, 0, 16), int64(len(s.buf)), 10)
-		if _, err := s.w.Write(append(head, '\n')); err != nil {
-			return err
-		}
-		if _, err := s.w.Write(s.buf); err != nil {
+		if err := s.w.Write(s.buf); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,2 @@
+// Package auth checks who calls a node's HTTP API.
+package auth

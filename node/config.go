@@ -1,0 +1,113 @@
+package node
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"muster/isolate"
+	"muster/telemetry"
+)
+
+// Config of a node, as the configuration file, the environment and flags give it.
+type Config struct {
+	Dir      string `mapstructure:"dir"`      // all that the node keeps [/var/lib/muster]
+	Name     string `mapstructure:"name"`     // this node's name [the host's name]
+	Hostname string `mapstructure:"hostname"` // as offers tell it [the host's name]
+
+	Listen   string `mapstructure:"listen"`    // IP of the mesh [0.0.0.0]
+	MeshPort int    `mapstructure:"mesh_port"` // TCP and QUIC [5055]
+	NoMDNS   bool   `mapstructure:"no_mdns"`   // do not look for members on the local network
+
+	API      string `mapstructure:"api"`       // ip:port of the cluster's API [127.0.0.1:5050]
+	AgentAPI string `mapstructure:"agent_api"` // ip:port of this node's agent API [127.0.0.1:5051]
+	Secrets  string `mapstructure:"secrets"`   // file of principals and their secrets, a pair a line; "" lets everybody call
+
+	Resources  string `mapstructure:"resources"`  // as "cpus:4;mem:8192"; what it does not name is detected
+	Attributes string `mapstructure:"attributes"` // as "rack:a;zone:west"
+	Region     string `mapstructure:"region"`
+	Zone       string `mapstructure:"zone"`
+
+	Voters       int           `mapstructure:"voters"`        // of the quorum, once there are nodes enough; odd [3]
+	Heartbeat    time.Duration `mapstructure:"heartbeat"`     // of the quorum [500ms]
+	OfferTimeout time.Duration `mapstructure:"offer_timeout"` // how long an offer may be held [5m]
+
+	LogFile string `mapstructure:"log_file"` // readable as /master/log [standard error]
+	Version string `mapstructure:"-"`
+}
+
+// Machine is what a node runs tasks and measures them with.
+type Machine struct {
+	Driver isolate.Driver
+	Source telemetry.Source
+}
+
+// ErrConfig is wrapped by errors about a setting; their text names it.
+var ErrConfig = errors.New("configuration")
+
+// Defaults returns c with every unset setting at its default, or says which one is wrong.
+func (c Config) Defaults() (Config, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return c, fmt.Errorf("%w: the host's name: %w", ErrConfig, err)
+	}
+	c.Dir = cmp.Or(c.Dir, "/var/lib/muster")
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return c, fmt.Errorf("%w: dir: %w", ErrConfig, err)
+	}
+	c.Name = cmp.Or(c.Name, host)
+	c.Hostname = cmp.Or(c.Hostname, host)
+	c.Listen = cmp.Or(c.Listen, "0.0.0.0")
+	if _, err := netip.ParseAddr(c.Listen); err != nil {
+		return c, fmt.Errorf("%w: listen: %q is not an IP address", ErrConfig, c.Listen)
+	}
+	c.MeshPort = cmp.Or(c.MeshPort, 5055)
+	if c.MeshPort < 1 || c.MeshPort > 65535 {
+		return c, fmt.Errorf("%w: mesh_port: %d is not a port", ErrConfig, c.MeshPort)
+	}
+	c.API = cmp.Or(c.API, "127.0.0.1:5050")
+	c.AgentAPI = cmp.Or(c.AgentAPI, "127.0.0.1:5051")
+	for name, addr := range map[string]string{"api": c.API, "agent_api": c.AgentAPI} {
+		ap, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			return c, fmt.Errorf("%w: %s: %q is not ip:port", ErrConfig, name, addr)
+		}
+		if !ap.Addr().IsLoopback() && c.Secrets == "" {
+			return c, fmt.Errorf("%w: %s: %s can be reached from other hosts: give credentials (secrets), or listen on 127.0.0.1", ErrConfig, name, addr)
+		}
+	}
+	c.Voters = cmp.Or(c.Voters, 3)
+	if c.Voters < 1 || c.Voters%2 == 0 {
+		return c, fmt.Errorf("%w: voters: %d is not an odd number", ErrConfig, c.Voters)
+	}
+	return c, nil
+}
+
+// The folders of a node's directory.
+func (c Config) identityDir() string { return filepath.Join(c.Dir, "identity") }
+func (c Config) quorumDir() string   { return filepath.Join(c.Dir, "quorum") }
+func (c Config) agentDir() string    { return filepath.Join(c.Dir, "agent") }
+
+func (c Config) meshAddress() string { return net.JoinHostPort(c.Listen, strconv.Itoa(c.MeshPort)) }
+
+// ContainerDir is where the driver keeps its containers.
+func (c Config) ContainerDir() string { return filepath.Join(c.Dir, "containers") }
+
+// hostPort splits an address that Defaults has checked.
+func hostPort(addr string) (host string, port int) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr, 0
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil {
+		return host, 0
+	}
+	return host, port
+}

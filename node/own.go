@@ -1,0 +1,213 @@
+package node
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"muster/consensus"
+	"muster/p2p"
+	"muster/telemetry"
+)
+
+// own are muster's own endpoints of the cluster's API.
+func (n *Node) own() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /muster/v1/nodes":  reply(n.nodes),
+		"GET /muster/v1/quorum": reply(n.quorumStatus),
+		"GET /muster/v1/usage":  reply(n.usage),
+	}
+}
+
+// reply answers with what read returns, as JSON.
+func reply[T any](read func() T) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		body, err := json.Marshal(read())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(body, '\n')) // the client may have gone
+	})
+}
+
+// nodeView is one member in /muster/v1/nodes.
+type nodeView struct {
+	Peer      p2p.PeerID `json:"peer"`
+	Name      string     `json:"name"`
+	Role      string     `json:"role"` // leader, voter, standby or member
+	Alive     bool       `json:"alive"`
+	Self      bool       `json:"self,omitempty"` // the node that answers
+	API       string     `json:"api"`
+	AgentAPI  string     `json:"agent_api"`
+	Version   string     `json:"version"`
+	Zone      string     `json:"zone,omitempty"`
+	Started   time.Time  `json:"started"`
+	LastSeen  time.Time  `json:"last_seen"`
+	Addresses []string   `json:"addresses"`
+}
+
+type nodesView struct {
+	ClusterID string     `json:"cluster_id"`
+	Cluster   string     `json:"cluster"`
+	Leader    p2p.PeerID `json:"leader,omitempty"`
+	Term      uint64     `json:"term,omitempty"`
+	Nodes     []nodeView `json:"nodes"`
+}
+
+func (n *Node) nodes() nodesView {
+	leadership, _ := n.mesh.Directory().Leadership()
+	out := nodesView{ClusterID: n.mesh.ClusterID(), Cluster: n.mesh.ClusterName(), Leader: leadership.Leader, Term: leadership.Term}
+	role := map[p2p.PeerID]string{}
+	for _, v := range leadership.Voters {
+		role[v] = "voter"
+	}
+	role[leadership.Leader] = "leader"
+	for _, s := range n.quorum.Status().Standbys {
+		role[p2p.PeerID(s.ID)] = "standby"
+	}
+	for _, d := range n.mesh.Directory().Nodes() {
+		out.Nodes = append(out.Nodes, nodeView{
+			Peer: d.Peer, Name: d.Name, Role: cmp.Or(role[d.Peer], "member"), Alive: d.Alive, Self: d.Peer == n.mesh.ID(),
+			API: d.API, AgentAPI: d.AgentAPI, Version: d.Version, Zone: d.Labels[zoneLabel],
+			Started: d.Started, LastSeen: d.LastSeen, Addresses: d.Addresses,
+		})
+	}
+	return out
+}
+
+// quorumView is /muster/v1/quorum: what this node knows of the quorum. Lag and
+// last contact of the members are known to the leader alone.
+type quorumView struct {
+	Node        string         `json:"node"`
+	Role        consensus.Role `json:"role"`
+	Term        uint64         `json:"term"`
+	Leader      string         `json:"leader,omitempty"`
+	Voters      []memberView   `json:"voters"`
+	Standbys    []memberView   `json:"standbys"`
+	LastIndex   uint64         `json:"last_index"`
+	Committed   uint64         `json:"committed"`
+	Applied     uint64         `json:"applied"`
+	LastContact time.Time      `json:"last_contact,omitzero"`
+	Events      []quorumEvent  `json:"events"`
+}
+
+type memberView struct {
+	Peer        string    `json:"peer"`
+	Name        string    `json:"name,omitempty"`
+	LastContact time.Time `json:"last_contact,omitzero"`
+	Lag         uint64    `json:"lag"`
+}
+
+type quorumEvent struct {
+	Time   time.Time `json:"time"`
+	Term   uint64    `json:"term"`
+	What   string    `json:"what"`
+	Node   string    `json:"node,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	Error  string    `json:"error,omitempty"`
+}
+
+func (n *Node) quorumStatus() quorumView {
+	s := n.quorum.Status()
+	out := quorumView{
+		Node: s.Node, Role: s.Role, Term: s.Term, Leader: s.Leader, LastIndex: s.LastIndex, Committed: s.Committed,
+		Applied: s.Applied, LastContact: s.LastContact, Voters: n.members(s.Voters), Standbys: n.members(s.Standbys),
+		Events: []quorumEvent{},
+	}
+	// A node that is no member learns of the quorum from the leader's announcement.
+	if leadership, ok := n.mesh.Directory().Leadership(); ok && len(out.Voters) == 0 {
+		out.Term, out.Leader = leadership.Term, string(leadership.Leader)
+		for _, v := range leadership.Voters {
+			out.Voters = append(out.Voters, n.members([]consensus.Member{{ID: string(v)}})...)
+		}
+	}
+	for _, e := range s.Events {
+		out.Events = append(out.Events, quorumEvent{Time: e.Time, Term: e.Term, What: e.What, Node: e.Node, Reason: e.Reason, Error: e.Err})
+	}
+	return out
+}
+
+func (n *Node) members(list []consensus.Member) []memberView {
+	out := []memberView{}
+	for _, m := range list {
+		v := memberView{Peer: m.ID, LastContact: m.LastContact, Lag: m.Lag}
+		if d, ok := n.mesh.Directory().Node(p2p.PeerID(m.ID)); ok {
+			v.Name = d.Name
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// usageView is /muster/v1/usage: what the tasks of this node use.
+type usageView struct {
+	Node   string      `json:"node"`
+	Source string      `json:"source"` // ebpf or cgroup
+	Tasks  []taskUsage `json:"tasks"`
+}
+
+// taskUsage is one task's counters since it started, and rates over the last seconds.
+type taskUsage struct {
+	FrameworkID string    `json:"framework_id"`
+	TaskID      string    `json:"task_id"`
+	ContainerID string    `json:"container_id"`
+	PID         int       `json:"pid"`
+	At          time.Time `json:"at"`
+
+	CPUsAllocated float64 `json:"cpus_allocated"`
+	CPUs          float64 `json:"cpus"` // kept busy over the window
+	CPUSeconds    float64 `json:"cpu_seconds"`
+	WaitSeconds   float64 `json:"run_queue_seconds"`
+	WaitP50       float64 `json:"run_queue_p50_ms"`
+	WaitP99       float64 `json:"run_queue_p99_ms"`
+	Switches      uint64  `json:"context_switches"`
+	MinorFaults   uint64  `json:"minor_faults"`
+	MajorFaults   uint64  `json:"major_faults"`
+
+	MemAllocated  uint64 `json:"mem_allocated_bytes"`
+	MemWorkingSet uint64 `json:"mem_working_set_bytes"`
+	MemTotal      uint64 `json:"mem_total_bytes"`
+	ReadBytes     uint64 `json:"read_bytes"`
+	WriteBytes    uint64 `json:"write_bytes"`
+	RxBytes       uint64 `json:"rx_bytes"`
+	TxBytes       uint64 `json:"tx_bytes"`
+	OOMKills      uint64 `json:"oom_kills"`
+	Processes     uint64 `json:"processes"`
+}
+
+func (n *Node) usage() usageView {
+	out := usageView{Node: n.cfg.Name, Source: n.monitor.Source(), Tasks: []taskUsage{}}
+	for _, t := range n.agent.State().Tasks {
+		u, ok := n.monitor.Usage(t.ContainerID)
+		if !ok || !t.Running {
+			continue
+		}
+		row := usageOf(u)
+		row.FrameworkID, row.TaskID = t.Framework.GetId().GetValue(), t.Task.GetTaskId().GetValue()
+		row.ContainerID, row.PID = t.ContainerID, t.PID
+		for _, r := range t.Task.GetResources() {
+			switch r.GetName() {
+			case "cpus":
+				row.CPUsAllocated += r.GetScalar().GetValue()
+			case "mem":
+				row.MemAllocated += uint64(r.GetScalar().GetValue() * (1 << 20))
+			}
+		}
+		out.Tasks = append(out.Tasks, row)
+	}
+	return out
+}
+
+func usageOf(u telemetry.Usage) taskUsage {
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	return taskUsage{
+		At: u.At, CPUs: u.Rate.CPUs, CPUSeconds: u.CPU.Seconds(), WaitSeconds: u.RunQueue.Seconds(),
+		WaitP50: ms(u.Rate.WaitP50), WaitP99: ms(u.Rate.WaitP99),
+		Switches: u.Switches, MinorFaults: u.MinorFlt, MajorFaults: u.MajorFlt,
+		MemWorkingSet: u.MemWorkingSet, MemTotal: u.MemTotal, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,
+		RxBytes: u.RxBytes, TxBytes: u.TxBytes, OOMKills: u.OOMKills, Processes: u.Processes,
+	}
+}
