@@ -28,6 +28,9 @@ struct __sk_buff {
 };
 
 #define PF_KTHREAD 0x00200000
+#define SCHED_NORMAL 0
+#define SCHED_BATCH 3
+#define SCHED_IDLE 5
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -54,6 +57,7 @@ struct css_set {
 
 struct sched_entity {
 	__u64 sum_exec_runtime;
+	__u64 prev_sum_exec_runtime;
 };
 
 struct sched_info {
@@ -67,6 +71,7 @@ struct task_io_accounting {
 
 struct task_struct {
 	unsigned int flags;
+	unsigned int policy;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	unsigned long min_flt;

@@ -130,8 +130,23 @@ static __always_inline void charge(struct usage *u, struct used *from, struct us
 	}
 }
 
-/* A task that was not seen to be switched in is not charged: since when would
- * it be? Kernel threads belong to nobody and are left out. */
+/* begun tells what a task had used when it was switched in, if that was not
+ * seen: it was before we came, or the kernel showed us no such switch, which
+ * happens. The fair scheduler notes the CPU time; the rest is not charged. */
+static __always_inline struct used begun(struct task_struct *task, struct used *now)
+{
+	struct used from = *now;
+
+	switch (task->policy) {
+	case SCHED_NORMAL:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		from.cpu = task->se.prev_sum_exec_runtime;
+	}
+	return from;
+}
+
+/* Kernel threads belong to nobody and are left out. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -140,10 +155,12 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	if (!s)
 		return 0;
 
-	if (s->task && s->task == (__u64)prev) {
+	if (!(prev->flags & PF_KTHREAD)) {
 		struct usage *u = owner_of_current(); /* prev is still the current task */
 		if (u) {
 			struct used now = used_by(prev);
+			if (s->task != (__u64)prev)
+				s->used = begun(prev, &now);
 			charge(u, &s->used, &now);
 			u->switches++;
 		}
@@ -166,13 +183,16 @@ int flush(void *ctx)
 	struct slot *s = bpf_map_lookup_elem(&slots, &zero);
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	if (!s || !s->task || s->task != (__u64)task)
+	if (!s || task->flags & PF_KTHREAD)
 		return 0;
 	struct usage *u = owner_of_current();
 	if (!u)
 		return 0;
 	struct used now = used_by(task);
+	if (s->task != (__u64)task)
+		s->used = begun(task, &now);
 	charge(u, &s->used, &now);
+	s->task = (__u64)task;
 	s->used = now;
 	return 0;
 }

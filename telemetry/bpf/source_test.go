@@ -1,0 +1,366 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/telemetry"
+	"muster/telemetry/cgroup"
+)
+
+func add(t testing.TB, s telemetry.Source, c telemetry.Container) {
+	t.Helper()
+	if err := s.Add(c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Remove(c.ID) })
+}
+
+func one(t testing.TB, s telemetry.Final, id string) telemetry.Sample {
+	t.Helper()
+	sample, ok := s.ReadOne(id)
+	if !ok {
+		t.Fatalf("%s is not measured", id)
+	}
+	return sample
+}
+
+// kernelCPU is the kernel's own account of a cgroup, in ns.
+func (b *box) kernelCPU() time.Duration {
+	b.t.Helper()
+	if dir := b.Cgroups["cpuacct"]; dir != "" {
+		text, err := os.ReadFile(filepath.Join(dir, "cpuacct.usage"))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		ns, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return time.Duration(ns)
+	}
+	text, err := os.ReadFile(filepath.Join(b.Cgroups[""], "cpu.stat"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var us int64
+	if _, err := fmt.Sscanf(string(text), "usage_usec %d", &us); err != nil {
+		b.t.Fatal(err)
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+func near(t testing.TB, what string, got, want, tolerance float64) {
+	t.Helper()
+	off := got/want - 1
+	t.Logf("%s: %.4g, expected %.4g (%+.3f %%)", what, got, want, 100*off)
+	if math.IsNaN(off) || math.Abs(off) > tolerance {
+		t.Errorf("%s: %v, expected %v (%+.2f %%)", what, got, want, 100*off)
+	}
+}
+
+func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
+	s := open(t)
+	for _, workers := range []int{1, 2, 6} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+			b := newBox(t, "cpu")
+			var ps []*process
+			for range workers {
+				ps = append(ps, b.start("spin 300"))
+			}
+			add(t, s, b.Container)
+			for _, p := range ps {
+				p.begin()
+			}
+			for _, p := range ps {
+				p.line()
+			}
+			got := one(t, s, "cpu")
+			near(t, "cpu time", got.CPU.Seconds(), b.kernelCPU().Seconds(), .005)
+			for _, p := range ps {
+				p.done()
+			}
+			if got.CPUUser+got.CPUSys != got.CPU || got.CPUUser < got.CPU/2 {
+				t.Errorf("user %v and system %v of %v", got.CPUUser, got.CPUSys, got.CPU)
+			}
+		})
+	}
+}
+
+func TestCPUTimeOfARunningTaskIsNotLate(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "running")
+	p := b.start("spin 60000")
+	add(t, s, b.Container)
+	p.begin()
+	defer p.end()
+	defer p.cmd.Process.Kill()
+	for b.kernelCPU() < 200*time.Millisecond {
+	}
+	// Both are up to date as of the last tick of the clock.
+	before := b.kernelCPU()
+	got := one(t, s, "running").CPU
+	after := b.kernelCPU()
+	if slack := 10 * time.Millisecond; got < before-slack || got > after+slack {
+		t.Errorf("cpu time %v, the kernel says %v to %v", got, before, after)
+	}
+}
+
+func TestCPUTimeBeforeAddCounts(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "before")
+	p, q := b.start("spin 200"), b.start("spin 200")
+	p.begin().line()
+	q.begin()
+	add(t, s, b.Container) // in the middle of q's work
+	q.line()
+	p.done()
+	q.done()
+	near(t, "cpu time", one(t, s, "before").CPU.Seconds(), b.kernelCPU().Seconds(), .01)
+}
+
+func TestRunQueueShowsContention(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "contended")
+	var ps []*process
+	for range 3 {
+		ps = append(ps, b.start("spin 200"))
+	}
+	add(t, s, b.Container)
+	start := time.Now()
+	for _, p := range ps {
+		p.begin()
+	}
+	var waited, ran uint64
+	for _, p := range ps {
+		var on, wait, times uint64
+		if _, err := fmt.Sscan(p.line(), &on, &wait, &times); err != nil {
+			t.Fatal(err)
+		}
+		waited += wait
+		ran += times
+	}
+	elapsed := time.Since(start)
+	for _, p := range ps {
+		p.done()
+	}
+	got := one(t, s, "contended")
+	t.Logf("elapsed %v, waited %v of %v, switched %d of %d, delays %v", elapsed, got.RunQueue, time.Duration(waited), got.Switches, ran, got.Delays)
+	near(t, "run-queue delay", got.RunQueue.Seconds(), float64(waited)/1e9, .05)
+	var long uint64
+	for _, n := range got.Delays[telemetry.DelayBucket(2*time.Millisecond):] {
+		long += n
+	}
+	if long == 0 {
+		t.Error("no wait of milliseconds was seen")
+	}
+}
+
+func TestSwitchesAreCounted(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "switches")
+	p := b.start("pingpong 5000")
+	add(t, s, b.Container)
+	p.begin()
+	var on, wait, times uint64
+	if _, err := fmt.Sscan(p.line(), &on, &wait, &times); err != nil {
+		t.Fatal(err)
+	}
+	p.done()
+	near(t, "switches", float64(one(t, s, "switches").Switches), float64(times), .05)
+}
+
+func TestFaultsAndMemoryShow(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "faults")
+	p := b.start("touch 64")
+	add(t, s, b.Container)
+	p.begin().line()
+	got := one(t, s, "faults")
+	pages := uint64(64<<20) / uint64(os.Getpagesize())
+	if got.MinorFlt < pages || got.MinorFlt > pages+pages/4 {
+		t.Errorf("%d faults, touched %d pages", got.MinorFlt, pages)
+	}
+	if got.MemTotal < 64<<20 || got.MemRSS < 64<<20 || got.MemWorkingSet < 64<<20 || got.MemTotal > 128<<20 {
+		t.Errorf("memory: %d total, %d rss, %d working set", got.MemTotal, got.MemRSS, got.MemWorkingSet)
+	}
+	if got.Processes == 0 {
+		t.Error("no process was seen")
+	}
+	p.done()
+}
+
+func TestBlockIOIsCounted(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "disk")
+	dir, err := os.MkdirTemp("/var/tmp", "muster-disk-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := b.start("disk 16 " + filepath.Join(dir, "file"))
+	add(t, s, b.Container)
+	p.begin().line()
+	p.done()
+	got := one(t, s, "disk")
+	near(t, "written", float64(got.WriteBytes), 16<<20, .1)
+	near(t, "read", float64(got.ReadBytes), 16<<20, .2)
+}
+
+func TestNetworkTrafficIsCounted(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "net")
+	p := b.start("net 16")
+	add(t, s, b.Container)
+	p.begin().line()
+	p.done()
+	got := one(t, s, "net")
+	t.Logf("sent %d in %d packets, received %d in %d", got.TxBytes, got.TxPackets, got.RxBytes, got.RxPackets)
+	near(t, "sent", float64(got.TxBytes), 16<<20, .05)
+	near(t, "received", float64(got.RxBytes), 16<<20, .05)
+	if got.RxPackets == 0 || got.TxPackets == 0 {
+		t.Error("no packets were seen")
+	}
+}
+
+func TestOOMKillIsCounted(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "oom")
+	limit, swap := "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+	dir := b.Cgroups["memory"]
+	if b.v2() {
+		limit, swap, dir = "memory.max", "memory.swap.max", b.Cgroups[""]
+	}
+	if err := os.WriteFile(filepath.Join(dir, limit), []byte("33554432"), 0); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(filepath.Join(dir, swap), []byte("33554432"), 0) // where there is swap
+	p := b.start("touch 256")
+	add(t, s, b.Container)
+	p.begin()
+	if st := p.end(); !st.Signaled() {
+		t.Fatalf("the worker was not killed: %v", p.cmd.ProcessState)
+	}
+	got := one(t, s, "oom")
+	if got.OOMKills != 1 || got.MemLimit != 32<<20 {
+		t.Errorf("%d oom kills at a limit of %d", got.OOMKills, got.MemLimit)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counted, err := s.reader.one(s.all["oom"].key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.p.oom && counted.OOMKills != 1 {
+		t.Errorf("the program counted %d oom kills", counted.OOMKills)
+	}
+}
+
+func TestNestedCgroupsCountForTheirContainer(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "nested")
+	inner := filepath.Join(b.Cgroups[""], "a", "b")
+	if err := os.MkdirAll(inner, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(inner); os.Remove(filepath.Dir(inner)) })
+	p, q := b.start("spin 200", inner), b.start("net 4", inner)
+	add(t, s, b.Container)
+	p.begin().line()
+	q.begin().line()
+	p.done()
+	q.done()
+	got := one(t, s, "nested")
+	near(t, "cpu time", got.CPU.Seconds(), b.kernelCPU().Seconds(), .005)
+	near(t, "sent", float64(got.TxBytes), 4<<20, .05)
+}
+
+func TestSourcesDoNotDisturbEachOther(t *testing.T) {
+	s1, s2 := open(t), open(t)
+	b1, b2 := newBox(t, "first"), newBox(t, "second")
+	p1, p2 := b1.start("spin 150"), b2.start("spin 300")
+	add(t, s1, b1.Container)
+	add(t, s2, b2.Container)
+	p1.begin().line()
+	near(t, "cpu time", one(t, s1, "first").CPU.Seconds(), b1.kernelCPU().Seconds(), .03)
+	if err := s1.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p2.begin().line()
+	near(t, "cpu time", one(t, s2, "second").CPU.Seconds(), b2.kernelCPU().Seconds(), .005)
+	p1.done()
+	p2.done()
+	if _, ok := s2.ReadOne("first"); ok {
+		t.Error("one source tells of the other's container")
+	}
+}
+
+func TestFilesTellTheSameCPUTime(t *testing.T) {
+	s, files := open(t), cgroup.New()
+	b := newBox(t, "both")
+	p := b.start("spin 300")
+	add(t, s, b.Container)
+	add(t, files, b.Container)
+	p.begin().line()
+	near(t, "cpu time", one(t, files, "both").CPU.Seconds(), one(t, s, "both").CPU.Seconds(), .005)
+	p.done()
+}
+
+func TestRemovedAndVanishedContainersAreLeftOut(t *testing.T) {
+	s := open(t)
+	b, c := newBox(t, "stays"), newBox(t, "goes")
+	add(t, s, b.Container)
+	add(t, s, c.Container)
+	p := c.start("spin 50")
+	p.begin().line()
+	p.done()
+	for _, dir := range c.Cgroups {
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := s.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := got["stays"]; !ok || len(got) != 1 {
+		t.Errorf("read %v", got)
+	}
+	if last := one(t, s, "goes"); last.CPU < 50*time.Millisecond {
+		t.Errorf("cpu time of a vanished container: %v", last.CPU)
+	}
+	s.Remove("goes")
+	if _, ok := s.ReadOne("goes"); ok {
+		t.Error("a removed container is still measured")
+	}
+	if err := s.Add(c.Container); !errors.Is(err, telemetry.ErrVanished) {
+		t.Errorf("adding a vanished container: %v", err)
+	}
+	s.Remove("never added")
+}
+
+func TestAddAgainStartsAnew(t *testing.T) {
+	s := open(t)
+	b := newBox(t, "again")
+	add(t, s, b.Container)
+	p := b.start("net 1")
+	p.begin().line()
+	p.done()
+	if one(t, s, "again").TxBytes == 0 {
+		t.Fatal("nothing was counted")
+	}
+	add(t, s, b.Container)
+	if n := one(t, s, "again").TxBytes; n != 0 {
+		t.Errorf("%d bytes remain", n)
+	}
+	if err := s.Add(telemetry.Container{ID: "thief", Cgroups: b.Cgroups}); err == nil {
+		t.Error("two containers share one cgroup")
+	}
+}
