@@ -87,7 +87,7 @@ func (a *Agent) check(t *task, m *protocol.RunTask) *refusal {
 		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "task has invalid resources: %v", err)
 	}
 	t.claim, t.revocable = flat, all.Revocable().Scalar("cpus") > 0
-	if !a.fits(t.claim) && !a.willFit(t.claim) {
+	if !a.willFit(t.claim) {
 		return drop(mesos.TaskStatus_REASON_INVALID_OFFERS, "task needs %v, but of the agent's %v tasks already use %v", t.claim, a.total, a.used)
 	}
 	return nil
@@ -126,21 +126,22 @@ func (a *Agent) refuse(t *task, no *refusal) {
 }
 
 // fits tells whether c is free now.
-func (a *Agent) fits(c resource.Set) bool { return a.total.Contains(a.used.Add(c)) }
+func (a *Agent) fits(c resource.Set) bool { return a.total.Sub(a.used).Contains(c) }
 
-// willFit tells whether c will be free when the tasks of removed frameworks have
-// ended, to whom the leader no longer counts it.
+// willFit tells whether c is free beside all tasks that were taken up before,
+// now or when those of removed frameworks have ended: the leader no longer
+// counts what they use.
 func (a *Agent) willFit(c resource.Set) bool {
-	need := a.used.Add(c)
-	for _, t := range a.held {
-		need = need.Add(t.claim)
-	}
+	used := a.used
 	for _, t := range a.tasks {
 		if t.claimed && t.framework.shutdown {
-			need = need.Sub(t.claim)
+			used = used.Sub(t.claim)
 		}
 	}
-	return a.total.Contains(need)
+	for _, t := range a.held {
+		used = used.Add(t.claim)
+	}
+	return a.total.Sub(used).Contains(c)
 }
 
 // launch checkpoints t and has it started.

@@ -146,7 +146,7 @@ func (a *Agent) restart(t *task) {
 		a.restartKilled(t)
 		return
 	}
-	if !a.fits(t.claim) && !a.willFit(t.claim) {
+	if !a.willFit(t.claim) {
 		a.end(t, verdict{state: dropped(t.framework.info), source: mesos.TaskStatus_SOURCE_AGENT, reason: mesos.TaskStatus_REASON_INVALID_OFFERS.Enum(),
 			message: fmt.Sprintf("task needs %v, but of the agent's %v tasks already use %v", t.claim, a.total, a.used)})
 		return
