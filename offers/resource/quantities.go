@@ -166,3 +166,37 @@ func (q Quantities) String() string {
 	}
 	return strings.Join(texts, ";")
 }
+
+// DominantShare is the greatest of the fractions of total, over the names that
+// total has: the share that fairness compares.
+func (q *Quantities) DominantShare(total *Quantities) float64 {
+	share := 0.0
+	for i, v := range q.base {
+		if v != 0 && total.base[i] > 0 {
+			share = max(share, float64(v)/float64(total.base[i]))
+		}
+	}
+	for _, v := range q.more {
+		if t := total.Get(v.name); t > 0 {
+			share = max(share, float64(v.milli)/float64(t))
+		}
+	}
+	return share
+}
+
+// Without leaves out the names.
+func (q Quantities) Without(names ...string) Quantities {
+	more := make([]quantity, 0, len(q.more))
+	for _, v := range q.more {
+		if !slices.Contains(names, v.name) {
+			more = append(more, v)
+		}
+	}
+	q.more = more
+	for _, name := range names {
+		if i := baseIndex(name); i >= 0 {
+			q.base[i] = 0
+		}
+	}
+	return q
+}

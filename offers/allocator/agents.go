@@ -1,0 +1,172 @@
+package allocator
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/resource"
+)
+
+// agent is what one agent has, who has it, and what is left.
+type agent struct {
+	id        string
+	options   AgentOptions
+	gpu       bool
+	remote    bool // in another region than the cluster
+	active    bool
+	holdings  []holding
+	available resource.Set // neither offered nor allocated; shared volumes always
+	excess    bool         // more is held than there is
+	refusals  []*refusal
+
+	index   int  // in list
+	open    int  // 1 + index in open, 0: not there
+	touched bool // is in touched
+	quiet   bool // every entitled client was asked and wants nothing of this
+}
+
+// holding is what a client has of an agent, offered or in use, allocated to
+// its role.
+type holding struct {
+	client *client
+	set    resource.Set
+}
+
+// AddAgent adds an active agent, with what frameworks use of it.
+func (a *Allocator) AddAgent(now time.Time, id string, o AgentOptions, used map[string]resource.Set) {
+	a.observe(now)
+	if a.agents[id] != nil {
+		a.RemoveAgent(now, id)
+	}
+	ag := &agent{id: id, active: true, index: len(a.list)}
+	a.agents[id] = ag
+	a.list = append(a.list, ag)
+	a.describe(ag, o)
+	for _, frameworkID := range slices.Sorted(maps.Keys(used)) {
+		if !used[frameworkID].Empty() {
+			a.hold(a.framework(frameworkID), ag, used[frameworkID])
+		}
+	}
+	a.setTotal(a.total.Add(o.Total.Quantities()))
+	a.recompute(ag)
+	a.touch(ag)
+}
+
+// UpdateAgent replaces what is known of an agent. Filters end when its
+// attributes change: who refused it did not know them.
+// Mesos: src/master/allocator/mesos/hierarchical.cpp, updateSlave.
+func (a *Allocator) UpdateAgent(now time.Time, id string, o AgentOptions) {
+	a.observe(now)
+	ag := a.agents[id]
+	if ag == nil {
+		return
+	}
+	old := ag.options
+	same := sameAttributes(old.Attributes, o.Attributes)
+	if !same {
+		a.forget(ag)
+	}
+	a.describe(ag, o)
+	if same && old.Total.Equal(o.Total) && old.Hostname == o.Hostname && proto.Equal(old.Domain, o.Domain) {
+		return
+	}
+	a.setTotal(a.total.Sub(old.Total.Quantities()).Add(o.Total.Quantities()))
+	a.recompute(ag)
+	a.touch(ag)
+}
+
+// RemoveAgent forgets an agent and all that is allocated on it.
+func (a *Allocator) RemoveAgent(now time.Time, id string) {
+	a.observe(now)
+	ag := a.agents[id]
+	if ag == nil {
+		return
+	}
+	for len(ag.holdings) > 0 {
+		h := ag.holdings[len(ag.holdings)-1]
+		a.reclaim(h.client, ag, h.set)
+		a.settle(h.client)
+	}
+	a.forget(ag)
+	ag.active = false
+	a.setOpen(ag)
+	last := a.list[len(a.list)-1]
+	a.list[ag.index], last.index = last, ag.index
+	a.list[len(a.list)-1] = nil
+	a.list = a.list[:len(a.list)-1]
+	delete(a.agents, id)
+	a.setTotal(a.total.Sub(ag.options.Total.Quantities()))
+}
+
+// ActivateAgent lets the agent be offered.
+func (a *Allocator) ActivateAgent(now time.Time, id string) {
+	a.observe(now)
+	if ag := a.agents[id]; ag != nil && !ag.active {
+		ag.active = true
+		a.touch(ag)
+	}
+}
+
+// DeactivateAgent stops offers of the agent; what is allocated stays so.
+func (a *Allocator) DeactivateAgent(now time.Time, id string) {
+	a.observe(now)
+	if ag := a.agents[id]; ag != nil {
+		ag.active = false
+		a.setOpen(ag)
+	}
+}
+
+func (a *Allocator) describe(ag *agent, o AgentOptions) {
+	o.Total = o.Total.Unallocate()
+	ag.options = o
+	ag.gpu = o.Total.Scalar("gpus") > 0
+	region := o.Domain.GetFaultDomain().GetRegion().GetName()
+	ag.remote = a.cfg.Region != "" && region != "" && region != a.cfg.Region
+}
+
+// touch makes the next run consider the agent.
+func (a *Allocator) touch(ag *agent) {
+	ag.quiet = false
+	a.setOpen(ag)
+	if !ag.touched && ag.open > 0 {
+		ag.touched = true
+		a.touched = append(a.touched, ag)
+	}
+}
+
+// setOpen keeps the list of agents with something to offer.
+func (a *Allocator) setOpen(ag *agent) {
+	open := ag.active && !ag.available.Empty()
+	switch {
+	case open && ag.open == 0:
+		a.open = append(a.open, ag)
+		ag.open = len(a.open)
+	case !open && ag.open > 0:
+		last := a.open[len(a.open)-1]
+		a.open[ag.open-1], last.open = last, ag.open
+		a.open[len(a.open)-1] = nil
+		a.open = a.open[:len(a.open)-1]
+		ag.open = 0
+	}
+}
+
+// sameAttributes compares them without order.
+func sameAttributes(a, b []*mesos.Attribute) bool {
+	return slices.Equal(attributeKeys(a), attributeKeys(b))
+}
+
+func attributeKeys(attributes []*mesos.Attribute) []string {
+	keys := make([]string, len(attributes))
+	for i, attribute := range attributes {
+		keys[i] = attribute.String()
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func compareRoles(x, y *role) int { return cmp.Compare(x.name, y.name) }

@@ -1,0 +1,154 @@
+package allocator
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"muster/offers/mesos"
+	"muster/offers/resource"
+)
+
+// Config is the policy. The zero value is the default.
+type Config struct {
+	MinAllocatable      []resource.Quantities // an offer has all of one of these [cpus:0.01 or mem:32]; empty, not nil: anything
+	AllocationInterval  time.Duration         // how often all agents are considered [1s]
+	Seed                uint64                // of the order in which agents are considered
+	ExcludeFromFairness []string              // names of scalars that no share counts, such as gpus
+	GPUsForAll          bool                  // agents with GPUs are offered to frameworks without the capability too
+	Region              string                // of the cluster; agents elsewhere are for the region-aware [no region is remote]
+}
+
+// Capabilities say what a framework understands.
+type Capabilities struct {
+	Revocable      bool // resources that may be taken back
+	GPU            bool // agents with GPUs
+	Shared         bool // volumes used by several tasks
+	PartitionAware bool // concerns task states, not offers
+	MultiRole      bool // concerns the form of offers
+	Refinement     bool // reservations on top of reservations
+	RegionAware    bool // agents of other regions
+}
+
+// FrameworkOptions is what is known of a framework.
+type FrameworkOptions struct {
+	Roles          []string
+	Suppressed     []string // those of Roles that want no offers now
+	Capabilities   Capabilities
+	MinAllocatable map[string][]resource.Quantities // by role, instead of Config's
+	Active         bool                             // connected
+}
+
+// AgentOptions is what is known of an agent.
+type AgentOptions struct {
+	Hostname   string
+	Total      resource.Set
+	Attributes []*mesos.Attribute
+	Domain     *mesos.DomainInfo
+}
+
+// Offer is resources of one agent for one framework under one role. They count
+// as allocated from when Allocate returns it until they are recovered.
+type Offer struct {
+	Framework, Role, Agent string
+	Resources              resource.Set // allocated to Role
+}
+
+// Allocator holds the account. Make it with New.
+type Allocator struct {
+	cfg  Config
+	rand *rand.Rand
+
+	frameworks map[string]*framework
+	agents     map[string]*agent
+	list       []*agent // every agent, in no order that matters
+	open       []*agent // active and something available
+	touched    []*agent // to consider at the next Allocate
+	fresh      []*client
+	all        bool // consider every open agent
+	root       *role
+	roles      map[string]*role
+	slots      slots
+	overrides  int // clients with a minimum of their own
+
+	total   resource.Quantities // of all agents
+	shares  resource.Quantities // total, without what fairness excludes
+	version uint64              // of shares
+
+	origin    time.Time // of the clock below: the first time seen
+	now       moment
+	lastBatch moment
+	expiries  expiries
+	filters   int // that are in force
+}
+
+// moment is the time since the first event.
+type moment int64
+
+// New returns an allocator without agents and frameworks.
+func New(cfg Config) *Allocator {
+	if cfg.MinAllocatable == nil {
+		cfg.MinAllocatable = defaultMinimum()
+	}
+	if cfg.AllocationInterval == 0 {
+		cfg.AllocationInterval = time.Second
+	}
+	a := &Allocator{
+		cfg:        cfg,
+		rand:       rand.New(rand.NewPCG(cfg.Seed, 0)),
+		frameworks: make(map[string]*framework),
+		agents:     make(map[string]*agent),
+		roles:      make(map[string]*role),
+	}
+	a.root = newRole("", nil)
+	return a
+}
+
+func defaultMinimum() []resource.Quantities {
+	var out []resource.Quantities
+	for _, text := range []string{"cpus:0.01", "mem:32"} {
+		q, err := resource.ParseQuantities(text)
+		if err != nil {
+			panic(err) // the texts are constants
+		}
+		out = append(out, q)
+	}
+	return out
+}
+
+// observe moves the clock on.
+func (a *Allocator) observe(now time.Time) {
+	if a.origin.IsZero() {
+		a.origin = now
+	}
+	a.now = max(a.now, moment(now.Sub(a.origin)))
+}
+
+// Next says when Allocate should be called again at the latest: at once after
+// an event, else for a filter that ends or the next batch. Zero: only after an
+// event.
+func (a *Allocator) Next() time.Time {
+	if len(a.touched) > 0 || a.all {
+		return a.origin.Add(time.Duration(a.now))
+	}
+	if len(a.open) == 0 || len(a.frameworks) == 0 {
+		return time.Time{}
+	}
+	next := a.lastBatch + moment(a.cfg.AllocationInterval)
+	if at, some := a.expiries.first(); some {
+		next = min(next, at)
+	}
+	return a.origin.Add(time.Duration(max(next, a.now)))
+}
+
+// setTotal makes every share be computed again when it is needed.
+func (a *Allocator) setTotal(total resource.Quantities) {
+	if total.Equal(a.total) {
+		return
+	}
+	a.total = total
+	a.shares = total
+	if len(a.cfg.ExcludeFromFairness) > 0 {
+		a.shares = total.Without(a.cfg.ExcludeFromFairness...)
+	}
+	a.version++
+}

@@ -1,0 +1,175 @@
+package allocator
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"muster/offers/resource"
+)
+
+// item is what competes with its siblings for a fair share: a framework within
+// a role, a role within the role above.
+type item struct {
+	name      string
+	allocated resource.Quantities
+	count     uint64 // allocations ever made
+
+	in      *order // where it competes, nil while it wants nothing
+	key     key    // its place there
+	pending bool   // the key is out of date
+
+	client *client // what it stands for: this, or
+	role   *role   // the subtree of this, or, if self,
+	self   bool    // the frameworks of the role itself
+}
+
+// key is the order of fairness: the smaller share first, then whoever was
+// chosen less often, then by name.
+// Mesos: src/master/allocator/mesos/sorter/drf/sorter.hpp, compareDRF.
+type key struct {
+	share float64
+	count uint64
+}
+
+type entry struct {
+	key
+	item *item
+}
+
+func (e entry) compare(o entry) int {
+	switch {
+	case e.share != o.share:
+		return cmp.Compare(e.share, o.share)
+	case e.count != o.count:
+		return cmp.Compare(e.count, o.count)
+	}
+	return cmp.Compare(e.item.name, o.item.name)
+}
+
+// order keeps items sorted: in blocks, so that one that moves moves little
+// else. Changes wait until refresh: who walks the order is not disturbed by the
+// allocations he makes, as Mesos walks a copy.
+type order struct {
+	blocks  [][]entry
+	n       int
+	pending []*item
+	version uint64 // of the total that the shares were computed with
+}
+
+const maxBlock = 128
+
+func (o *order) insert(it *item) {
+	it.in = o
+	o.place(it)
+	it.touch()
+}
+
+func (o *order) remove(it *item) {
+	o.take(it)
+	it.in = nil
+	if it.pending {
+		it.pending = false
+		o.pending = slices.DeleteFunc(o.pending, func(p *item) bool { return p == it })
+	}
+}
+
+// touch notes that what the key is made of has changed.
+func (it *item) touch() {
+	if it.in != nil && !it.pending {
+		it.pending = true
+		it.in.pending = append(it.in.pending, it)
+	}
+}
+
+// refresh puts every item where it belongs.
+func (o *order) refresh(a *Allocator) {
+	if o.version != a.version || len(o.pending) > 16 && len(o.pending)*4 > o.n {
+		o.rebuild(a)
+		return
+	}
+	for _, it := range o.pending {
+		it.pending = false
+		o.take(it)
+		it.key = it.fairness(a)
+		o.place(it)
+	}
+	o.pending = o.pending[:0]
+}
+
+func (it *item) fairness(a *Allocator) key {
+	return key{share: it.allocated.DominantShare(&a.shares), count: it.count}
+}
+
+func (o *order) rebuild(a *Allocator) {
+	all := make([]entry, 0, o.n)
+	for _, block := range o.blocks {
+		for _, e := range block {
+			e.item.key = e.item.fairness(a)
+			e.item.pending = false
+			all = append(all, entry{e.item.key, e.item})
+		}
+	}
+	slices.SortFunc(all, entry.compare)
+	o.blocks = o.blocks[:0]
+	for part := range slices.Chunk(all, maxBlock/2) {
+		o.blocks = append(o.blocks, slices.Grow(slices.Clone(part), maxBlock-len(part)))
+	}
+	o.pending, o.version = o.pending[:0], a.version
+}
+
+// find returns the block and the position that e has or should have.
+func (o *order) find(e entry) (int, int) {
+	b := sort.Search(len(o.blocks), func(i int) bool {
+		block := o.blocks[i]
+		return block[len(block)-1].compare(e) >= 0
+	})
+	if b == len(o.blocks) {
+		return b, 0
+	}
+	i, _ := slices.BinarySearchFunc(o.blocks[b], e, entry.compare)
+	return b, i
+}
+
+func (o *order) place(it *item) {
+	e := entry{it.key, it}
+	b, i := o.find(e)
+	if b == len(o.blocks) {
+		if b == 0 {
+			o.blocks = append(o.blocks, make([]entry, 0, maxBlock))
+		} else {
+			b--
+			i = len(o.blocks[b])
+		}
+	}
+	o.blocks[b] = slices.Insert(o.blocks[b], i, e)
+	o.n++
+	if block := o.blocks[b]; len(block) == maxBlock {
+		upper := append(make([]entry, 0, maxBlock), block[maxBlock/2:]...)
+		clear(block[maxBlock/2:])
+		o.blocks[b] = block[:maxBlock/2]
+		o.blocks = slices.Insert(o.blocks, b+1, upper)
+	}
+}
+
+// take removes the entry; the item is there.
+func (o *order) take(it *item) {
+	b, i := o.find(entry{it.key, it})
+	o.blocks[b] = slices.Delete(o.blocks[b], i, i+1)
+	o.n--
+	if len(o.blocks[b]) == 0 {
+		o.blocks = slices.Delete(o.blocks, b, b+1)
+	}
+}
+
+// all calls yield with the items, the most entitled first. The order must be
+// fresh and must not be inserted into or removed from meanwhile.
+func (o *order) all(yield func(*item) bool) {
+	for _, block := range o.blocks {
+		for i := range block {
+			if !yield(block[i].item) {
+				return
+			}
+		}
+	}
+}
