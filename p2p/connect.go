@@ -19,7 +19,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -105,46 +104,27 @@ func (m *Mesh) wake() { poke(m.kick) }
 type attempt struct {
 	pause time.Duration
 	next  time.Time
+	busy  bool
+}
+
+// outcome is how a dial ended.
+type outcome struct {
+	key string
+	err error
 }
 
 // keepConnected is the goroutine that keeps this node connected: with every
 // member while there are few, else with the voters and a choice of the others,
-// and as long as there is nobody, with the bootstrap addresses.
+// and as long as there is nobody, with the bootstrap addresses. It owns the
+// attempts; each dial runs by itself, so that a peer that does not answer
+// delays no other.
 func (m *Mesh) keepConnected(ctx context.Context) error {
-	attempts := map[string]*attempt{}
+	attempts, outcomes := map[string]*attempt{}, make(chan outcome)
 	m.recall()
 	saved := time.Now()
 	for {
 		now := time.Now()
-		next := now.Add(lastBackoff)
-		var g errgroup.Group
-		g.SetLimit(dialsAtOnce)
-		for key, dial := range m.wanted() {
-			a := attempts[key]
-			if a == nil {
-				a = &attempt{pause: firstBackoff}
-				attempts[key] = a
-			}
-			if now.Before(a.next) {
-				next = earlier(next, a.next)
-				continue
-			}
-			g.Go(func() error {
-				if dial(ctx) == nil {
-					*a = attempt{pause: firstBackoff}
-					return nil
-				}
-				a.next = time.Now().Add(a.pause/2 + rand.N(a.pause))
-				a.pause = min(2*a.pause, lastBackoff)
-				return nil
-			})
-		}
-		_ = g.Wait() // the dials report nothing
-		for _, a := range attempts {
-			if !a.next.IsZero() {
-				next = earlier(next, a.next)
-			}
-		}
+		next := m.dialWanted(attempts, outcomes, now)
 		m.closeStrangers()
 		if now.Sub(saved) > recordEvery {
 			m.remember()
@@ -154,9 +134,52 @@ func (m *Mesh) keepConnected(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-m.kick:
+		case o := <-outcomes:
+			a := attempts[o.key]
+			a.busy = false
+			if o.err == nil {
+				*a = attempt{pause: firstBackoff}
+			} else {
+				a.next = time.Now().Add(a.pause/2 + rand.N(a.pause))
+				a.pause = min(2*a.pause, lastBackoff)
+			}
 		case <-time.After(max(time.Until(next), minPause)):
 		}
 	}
+}
+
+// dialWanted begins the dials that are due; it gives when the next one is.
+func (m *Mesh) dialWanted(attempts map[string]*attempt, outcomes chan<- outcome, now time.Time) time.Time {
+	next, busy := now.Add(lastBackoff), 0
+	wanted := m.wanted()
+	for key, a := range attempts {
+		if a.busy {
+			busy++
+		} else if wanted[key] == nil {
+			delete(attempts, key)
+		}
+	}
+	for key, dial := range wanted {
+		a := attempts[key]
+		if a == nil {
+			a = &attempt{pause: firstBackoff}
+			attempts[key] = a
+		}
+		switch {
+		case a.busy || busy >= dialsAtOnce:
+		case now.Before(a.next):
+			next = earlier(next, a.next)
+		default:
+			busy++
+			a.busy = m.spawn(func(ctx context.Context) {
+				select {
+				case outcomes <- outcome{key, dial(ctx)}:
+				case <-ctx.Done():
+				}
+			})
+		}
+	}
+	return next
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -39,7 +39,7 @@ func (m *Mesh) newGossip(ctx context.Context, h host.Host) (*gossip, error) {
 			sum := sha256.Sum256(msg.GetData())
 			return string(sum[:])
 		}),
-		pubsub.WithMaxMessageSize(1<<20), pubsub.WithPeerOutboundQueueSize(256),
+		pubsub.WithMaxMessageSize(1<<20), pubsub.WithValidateQueueSize(1024), pubsub.WithPeerOutboundQueueSize(256),
 		pubsub.WithFloodPublish(true), pubsub.WithPeerExchange(false),
 		pubsub.WithPeerFilter(func(p peer.ID, _ string) bool { return m.roster.member(p, time.Now()) }),
 		pubsub.WithSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(string(proto))),
@@ -71,13 +71,17 @@ func (m *Mesh) validate(_ context.Context, from peer.ID, msg *pubsub.Message) pu
 	if !m.roster.member(from, now) {
 		return pubsub.ValidationIgnore
 	}
-	if err := m.take(msg.GetData(), true, now); errors.Is(err, errStale) {
+	err := m.take(msg.GetData(), true, now)
+	switch {
+	case err == nil:
+		return pubsub.ValidationAccept
+	case errors.Is(err, errStale):
 		return pubsub.ValidationIgnore
-	} else if err != nil {
-		m.log.Warn("announcement refused", "peer", peerID(from), "err", err)
-		return pubsub.ValidationReject
 	}
-	return pubsub.ValidationAccept
+	if m.rumours.loud(peerID(from), now) {
+		m.log.Warn("announcement refused", "from", peerID(from), "err", err)
+	}
+	return pubsub.ValidationReject
 }
 
 // take checks an announcement and puts it into the directory.

@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -128,7 +127,9 @@ func (m *Mesh) introduce(ctx context.Context, p peer.ID) error {
 		m.turnAway(p, verdict)
 		return verdict
 	case theirs.Refusal != nil:
-		return fmt.Errorf("peer %s: %w", peerID(p), theirs.Refusal.err())
+		err = theirs.Refusal.err()
+		m.refusedBy(p, err)
+		return fmt.Errorf("peer %s: %w", peerID(p), err)
 	case err != nil:
 		return fmt.Errorf("%w: greet %s: %w", ErrUnreachable, peerID(p).short(), err)
 	}
@@ -202,18 +203,18 @@ func (m *Mesh) judge(p peer.ID, h hello) (*Certificate, error) {
 	return c, nil
 }
 
-// turnAway logs a refused peer, once a minute each.
+// turnAway notes a refused peer and logs it, once a minute each.
 func (m *Mesh) turnAway(p peer.ID, err error) {
-	if m.roster.refuse(p, err, time.Now()) {
+	now := time.Now()
+	m.roster.refuse(p, err, now)
+	if m.refusals.loud(peerID(p), now) {
 		m.log.Warn("peer refused", "peer", peerID(p), "err", err)
 	}
 }
 
 // refusedBy logs that a peer refused this node.
 func (m *Mesh) refusedBy(p peer.ID, err error) {
-	if errors.Is(err, ErrOtherCluster) || errors.Is(err, ErrNotMember) || errors.Is(err, ErrRemoved) {
-		if m.roster.refuse(p, fmt.Errorf("peer %s: %w", peerID(p), err), time.Now()) {
-			m.log.Warn("refused by peer", "peer", peerID(p), "err", err)
-		}
+	if m.refusals.loud(peerID(p), time.Now()) {
+		m.log.Warn("refused by peer", "peer", peerID(p), "err", err)
 	}
 }

@@ -36,7 +36,6 @@ type hostLike interface {
 
 type hostConfig struct {
 	key        []byte
-	listen     []ma.Multiaddr // empty: only dials
 	addrs      []ma.Multiaddr // announced instead of the listening ones
 	transports transports
 	gate       gate
@@ -64,19 +63,14 @@ func newHost(cfg hostConfig) (host.Host, error) {
 		libp2p.ConnectionManager(manager), libp2p.ResourceManager(limits), libp2p.ConnectionGater(cfg.gate),
 		libp2p.DialRanker(rank), libp2p.WithDialTimeout(dialTimeout),
 		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(dialTimeout)),
-		libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.Ping(false), libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.Ping(false), libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.UDPBlackHoleSuccessCounter(nil), libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if cfg.transports.tcp {
-		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport))
+		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport())) // or two daemons could share a port
 	}
 	if cfg.transports.quic {
 		opts = append(opts, libp2p.Transport(libp2pquic.NewTransport))
-	}
-	if len(cfg.listen) == 0 {
-		opts = append(opts, libp2p.NoListenAddrs)
-	} else {
-		opts = append(opts, libp2p.ListenAddrs(cfg.listen...))
 	}
 	if len(cfg.addrs) > 0 {
 		opts = append(opts, libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return cfg.addrs }))

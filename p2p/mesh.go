@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -77,14 +78,16 @@ type Mesh struct {
 	directory *Directory
 	kick      chan struct{} // wakes the goroutine that keeps connected
 	guesses   *guesses
+	refusals  quiet         // of peers, in the log
+	rumours   quiet         // bad announcements, in the log
 	news      chan struct{} // wakes the goroutine that announces
 
 	ready chan struct{} // closed once host is set and listens
 	done  chan struct{} // closed when Run returns
 	host  host.Host
 
+	started  atomic.Bool
 	mu       sync.Mutex
-	started  bool
 	closing  bool
 	ctx      context.Context // of Run, for what it spawns
 	tasks    sync.WaitGroup
@@ -153,6 +156,25 @@ func (m *Mesh) ClusterName() string { return m.id.ca.Name }
 // Certificate is this node's proof of membership.
 func (m *Mesh) Certificate() Certificate { return *m.id.certificate }
 
+// Load reads who the node in dir is; it wraps ErrNoIdentity if it is no member yet.
+func Load(dir string) (Certificate, error) {
+	id, err := loadIdentity(dir)
+	if err != nil {
+		return Certificate{}, err
+	}
+	return *id.certificate, nil
+}
+
+// LoadToken composes a join token of the cluster that the node in dir is a
+// member of, for printing it when no mesh runs.
+func LoadToken(dir string, addresses []string) (Token, error) {
+	id, err := loadIdentity(dir)
+	if err != nil {
+		return Token{}, err
+	}
+	return NewToken(id.CACertificate, id.Secret, addresses), nil
+}
+
 // Directory is who is there and who leads.
 func (m *Mesh) Directory() *Directory { return m.directory }
 
@@ -162,20 +184,16 @@ func (m *Mesh) Ready() <-chan struct{} { return m.ready }
 // Run listens, connects and serves until ctx ends; then it ends every stream
 // and waits for the handlers.
 func (m *Mesh) Run(ctx context.Context) error {
-	m.mu.Lock()
-	again := m.started
-	m.started = true
-	m.mu.Unlock()
-	if again {
+	if m.started.Swap(true) {
 		return errors.New("mesh: run twice")
 	}
 	defer close(m.done)
 	h, err := newHost(hostConfig{
-		key: m.id.key, listen: m.listen, addrs: m.advertise, transports: m.cfg.transports(),
+		key: m.id.key, addrs: m.advertise, transports: m.cfg.transports(),
 		gate: m.cfg.Allow, peers: m.cfg.MaxPeers,
 	})
 	if err != nil {
-		return fmt.Errorf("mesh: listen on %v: %w", m.cfg.Listen, err)
+		return fmt.Errorf("mesh: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer m.shut(h, cancel)
@@ -211,12 +229,29 @@ func (m *Mesh) start(ctx context.Context, h host.Host) (*gossip, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Only now: who connects learns at once which protocols are spoken here.
+	if err := m.bind(h); err != nil {
+		return nil, err
+	}
 	if err := m.announceRecord(); err != nil {
 		return nil, err
 	}
 	close(m.ready)
 	m.log.Info("mesh listens", "peer", m.id.peer, "cluster", m.id.cluster, "addresses", h.Addrs())
 	return g, nil
+}
+
+// bind listens. A network without UDP is lived with, as long as there is TCP.
+func (m *Mesh) bind(h host.Host) error {
+	for _, a := range m.listen {
+		err := h.Network().Listen(a)
+		if _, udp := a.ValueForProtocol(ma.P_UDP); err != nil && udp == nil && !m.cfg.NoTCP {
+			m.log.Warn("no QUIC", "address", a, "err", err)
+		} else if err != nil {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
+	}
+	return nil
 }
 
 func (m *Mesh) shut(h host.Host, cancel context.CancelFunc) {

@@ -22,7 +22,7 @@ type roster struct {
 	members   map[peer.ID]*Certificate
 	greeted   map[peer.ID]string    // the connection on which both sides know each other
 	greeting  map[peer.ID]*greeting // under way
-	strangers map[peer.ID]*stranger
+	strangers map[peer.ID]stranger
 	removed   map[PeerID]bool
 }
 
@@ -32,15 +32,14 @@ type greeting struct {
 }
 
 type stranger struct {
-	err    error
-	since  time.Time
-	logged time.Time
+	err   error
+	since time.Time
 }
 
 func newRoster() *roster {
 	return &roster{
 		members: map[peer.ID]*Certificate{}, greeted: map[peer.ID]string{},
-		greeting: map[peer.ID]*greeting{}, strangers: map[peer.ID]*stranger{}, removed: map[PeerID]bool{},
+		greeting: map[peer.ID]*greeting{}, strangers: map[peer.ID]stranger{}, removed: map[PeerID]bool{},
 	}
 }
 
@@ -107,27 +106,17 @@ func (r *roster) greetedOn(p peer.ID) string {
 	return r.greeted[p]
 }
 
-// refuse notes a refused peer; it says whether to log it.
-func (r *roster) refuse(p peer.ID, err error, now time.Time) bool {
+// refuse notes a refused peer.
+func (r *roster) refuse(p peer.ID, err error, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.strangers[p]
-	if s == nil {
-		if len(r.strangers) >= maxStrangers {
-			for old := range r.strangers {
-				delete(r.strangers, old)
-				break
-			}
+	if len(r.strangers) >= maxStrangers {
+		for old := range r.strangers {
+			delete(r.strangers, old)
+			break
 		}
-		s = new(stranger)
-		r.strangers[p] = s
 	}
-	s.err, s.since = err, now
-	if !s.logged.IsZero() && now.Sub(s.logged) < strangerQuiet {
-		return false
-	}
-	s.logged = now
-	return true
+	r.strangers[p] = stranger{err: err, since: now}
 }
 
 // refusedLately gives the refusal that still holds, so that a peer that comes
@@ -135,7 +124,7 @@ func (r *roster) refuse(p peer.ID, err error, now time.Time) bool {
 func (r *roster) refusedLately(p peer.ID, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.strangers[p]; s != nil && now.Sub(s.since) < refusalHolds {
+	if s, ok := r.strangers[p]; ok && now.Sub(s.since) < refusalHolds {
 		return s.err
 	}
 	return nil
