@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -87,3 +88,17 @@ type noListener struct{}
 func (noListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noListener) Close() error              { return nil }
 func (noListener) Addr() net.Addr            { return &net.IPAddr{} }
+
+// Join makes the node in cfg.Dir a member of the cluster that token is of.
+func Join(ctx context.Context, cfg Config, token string) error {
+	return p2p.Join(ctx, cfg.identityDir(), token, p2p.JoinConfig{Name: cfg.Name, NoMDNS: cfg.NoMDNS})
+}
+
+// StoredToken is the join token as the node in cfg.Dir knows it.
+func StoredToken(cfg Config) (p2p.Token, error) {
+	m, err := p2p.Stored(cfg.identityDir())
+	if err != nil {
+		return p2p.Token{}, err
+	}
+	return p2p.NewToken(m.CACertificate, m.Secret, cfg.meshHosts()), nil
+}

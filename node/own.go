@@ -33,8 +33,8 @@ func reply[T any](read func() T) http.Handler {
 	})
 }
 
-// nodeView is one member in /muster/v1/nodes.
-type nodeView struct {
+// NodeView is one member in /muster/v1/nodes.
+type NodeView struct {
 	Peer      p2p.PeerID `json:"peer"`
 	Name      string     `json:"name"`
 	Role      string     `json:"role"` // leader, voter, standby or member
@@ -49,17 +49,18 @@ type nodeView struct {
 	Addresses []string   `json:"addresses"`
 }
 
-type nodesView struct {
+// NodesView is /muster/v1/nodes: the members that the answering node knows of.
+type NodesView struct {
 	ClusterID string     `json:"cluster_id"`
 	Cluster   string     `json:"cluster"`
 	Leader    p2p.PeerID `json:"leader,omitempty"`
 	Term      uint64     `json:"term,omitempty"`
-	Nodes     []nodeView `json:"nodes"`
+	Nodes     []NodeView `json:"nodes"`
 }
 
-func (n *Node) nodes() nodesView {
+func (n *Node) nodes() NodesView {
 	leadership, _ := n.mesh.Directory().Leadership()
-	out := nodesView{ClusterID: n.mesh.ClusterID(), Cluster: n.mesh.ClusterName(), Leader: leadership.Leader, Term: leadership.Term}
+	out := NodesView{ClusterID: n.mesh.ClusterID(), Cluster: n.mesh.ClusterName(), Leader: leadership.Leader, Term: leadership.Term}
 	role := map[p2p.PeerID]string{}
 	for _, v := range leadership.Voters {
 		role[v] = "voter"
@@ -69,7 +70,7 @@ func (n *Node) nodes() nodesView {
 		role[p2p.PeerID(s.ID)] = "standby"
 	}
 	for _, d := range n.mesh.Directory().Nodes() {
-		out.Nodes = append(out.Nodes, nodeView{
+		out.Nodes = append(out.Nodes, NodeView{
 			Peer: d.Peer, Name: d.Name, Role: cmp.Or(role[d.Peer], "member"), Alive: d.Alive, Self: d.Peer == n.mesh.ID(),
 			API: d.API, AgentAPI: d.AgentAPI, Version: d.Version, Zone: d.Labels[zoneLabel],
 			Started: d.Started, LastSeen: d.LastSeen, Addresses: d.Addresses,
@@ -78,30 +79,32 @@ func (n *Node) nodes() nodesView {
 	return out
 }
 
-// quorumView is /muster/v1/quorum: what this node knows of the quorum. Lag and
+// QuorumView is /muster/v1/quorum: what this node knows of the quorum. Lag and
 // last contact of the members are known to the leader alone.
-type quorumView struct {
+type QuorumView struct {
 	Node        string         `json:"node"`
 	Role        consensus.Role `json:"role"`
 	Term        uint64         `json:"term"`
 	Leader      string         `json:"leader,omitempty"`
-	Voters      []memberView   `json:"voters"`
-	Standbys    []memberView   `json:"standbys"`
+	Voters      []MemberView   `json:"voters"`
+	Standbys    []MemberView   `json:"standbys"`
 	LastIndex   uint64         `json:"last_index"`
 	Committed   uint64         `json:"committed"`
 	Applied     uint64         `json:"applied"`
 	LastContact time.Time      `json:"last_contact,omitzero"`
-	Events      []quorumEvent  `json:"events"`
+	Events      []QuorumEvent  `json:"events"`
 }
 
-type memberView struct {
+// MemberView is a voter or standby.
+type MemberView struct {
 	Peer        string    `json:"peer"`
 	Name        string    `json:"name,omitempty"`
 	LastContact time.Time `json:"last_contact,omitzero"`
 	Lag         uint64    `json:"lag"`
 }
 
-type quorumEvent struct {
+// QuorumEvent is a change that the answering node made or saw while it led.
+type QuorumEvent struct {
 	Time   time.Time `json:"time"`
 	Term   uint64    `json:"term"`
 	What   string    `json:"what"`
@@ -110,12 +113,12 @@ type quorumEvent struct {
 	Error  string    `json:"error,omitempty"`
 }
 
-func (n *Node) quorumStatus() quorumView {
+func (n *Node) quorumStatus() QuorumView {
 	s := n.quorum.Status()
-	out := quorumView{
+	out := QuorumView{
 		Node: s.Node, Role: s.Role, Term: s.Term, Leader: s.Leader, LastIndex: s.LastIndex, Committed: s.Committed,
 		Applied: s.Applied, LastContact: s.LastContact, Voters: n.members(s.Voters), Standbys: n.members(s.Standbys),
-		Events: []quorumEvent{},
+		Events: []QuorumEvent{},
 	}
 	// A node that is no member learns of the quorum from the leader's announcement.
 	if leadership, ok := n.mesh.Directory().Leadership(); ok && len(out.Voters) == 0 {
@@ -125,15 +128,15 @@ func (n *Node) quorumStatus() quorumView {
 		}
 	}
 	for _, e := range s.Events {
-		out.Events = append(out.Events, quorumEvent{Time: e.Time, Term: e.Term, What: e.What, Node: e.Node, Reason: e.Reason, Error: e.Err})
+		out.Events = append(out.Events, QuorumEvent{Time: e.Time, Term: e.Term, What: e.What, Node: e.Node, Reason: e.Reason, Error: e.Err})
 	}
 	return out
 }
 
-func (n *Node) members(list []consensus.Member) []memberView {
-	out := []memberView{}
+func (n *Node) members(list []consensus.Member) []MemberView {
+	out := []MemberView{}
 	for _, m := range list {
-		v := memberView{Peer: m.ID, LastContact: m.LastContact, Lag: m.Lag}
+		v := MemberView{Peer: m.ID, LastContact: m.LastContact, Lag: m.Lag}
 		if d, ok := n.mesh.Directory().Node(p2p.PeerID(m.ID)); ok {
 			v.Name = d.Name
 		}
@@ -142,15 +145,15 @@ func (n *Node) members(list []consensus.Member) []memberView {
 	return out
 }
 
-// usageView is /muster/v1/usage: what the tasks of this node use.
-type usageView struct {
+// UsageView is /muster/v1/usage: what the tasks of this node use.
+type UsageView struct {
 	Node   string      `json:"node"`
 	Source string      `json:"source"` // ebpf or cgroup
-	Tasks  []taskUsage `json:"tasks"`
+	Tasks  []TaskUsage `json:"tasks"`
 }
 
-// taskUsage is one task's counters since it started, and rates over the last seconds.
-type taskUsage struct {
+// TaskUsage is one task's counters since it started, and rates over the last seconds.
+type TaskUsage struct {
 	FrameworkID string    `json:"framework_id"`
 	TaskID      string    `json:"task_id"`
 	ContainerID string    `json:"container_id"`
@@ -178,8 +181,8 @@ type taskUsage struct {
 	Processes     uint64 `json:"processes"`
 }
 
-func (n *Node) usage() usageView {
-	out := usageView{Node: n.cfg.Name, Source: n.monitor.Source(), Tasks: []taskUsage{}}
+func (n *Node) usage() UsageView {
+	out := UsageView{Node: n.cfg.Name, Source: n.monitor.Source(), Tasks: []TaskUsage{}}
 	for _, t := range n.agent.State().Tasks {
 		u, ok := n.monitor.Usage(t.ContainerID)
 		if !ok || !t.Running {
@@ -201,9 +204,9 @@ func (n *Node) usage() usageView {
 	return out
 }
 
-func usageOf(u telemetry.Usage) taskUsage {
+func usageOf(u telemetry.Usage) TaskUsage {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	return taskUsage{
+	return TaskUsage{
 		At: u.At, CPUs: u.Rate.CPUs, CPUSeconds: u.CPU.Seconds(), WaitSeconds: u.RunQueue.Seconds(),
 		WaitP50: ms(u.Rate.WaitP50), WaitP99: ms(u.Rate.WaitP99),
 		Switches: u.Switches, MinorFaults: u.MinorFlt, MajorFaults: u.MajorFlt,

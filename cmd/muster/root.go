@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+// exitError ends the program with a code of its own.
+type exitError struct {
+	error
+	code int
+}
+
+func (e exitError) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	var e exitError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return 1
+}
+
+// root is the command line. Commands are grouped as their users come to them.
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "muster",
+		Short: "A cluster of peers that runs the tasks of Mesos frameworks",
+		Long: `muster runs one daemon on every node. The nodes form an authenticated mesh,
+elect a small quorum among themselves, and offer their resources to frameworks
+that speak the Mesos v1 HTTP API to any of them.
+
+Try it on this machine:   muster dev --nodes 3
+Found a real cluster:     muster init && muster daemon
+Add a node to it:         muster join TOKEN && muster daemon
+Run something:            muster run -- echo hello`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	c.PersistentFlags().String("config", "", "configuration file (default /etc/muster/muster.yaml, if there is one)")
+	c.AddGroup(
+		&cobra.Group{ID: "node", Title: "Nodes:"},
+		&cobra.Group{ID: "use", Title: "Use a cluster:"},
+		&cobra.Group{ID: "ask", Title: "Ask a cluster:"},
+	)
+	c.AddCommand(daemonCommand(), initCommand(), joinCommand(), devCommand())
+	return c
+}
