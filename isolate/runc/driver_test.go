@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"muster/isolate"
@@ -22,22 +23,26 @@ import (
 
 func TestMain(m *testing.M) {
 	shim.Main()
-	os.Exit(m.Run())
+	if text := os.Getenv(starterVariable); text != "" {
+		fmt.Fprintln(os.Stderr, runStarter(text))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
 }
 
 // bench is a driver of one test, and the cgroup below which it works.
 type bench struct {
 	*runc.Driver
-	t      testing.TB
-	cfg    runc.Config
-	sandox string
-	n      int
+	t       testing.TB
+	cfg     runc.Config
+	sandbox string
+	n       int
 }
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	isolatetest.NeedRoot(t)
-	b := &bench{t: t, sandox: t.TempDir(), cfg: runc.Config{
+	b := &bench{t: t, sandbox: t.TempDir(), cfg: runc.Config{
 		Dir:    filepath.Join(t.TempDir(), "containers"),
 		Cgroup: fmt.Sprintf("muster/test-%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}}
@@ -85,7 +90,7 @@ func (b *bench) clean() {
 func (b *bench) shell(line string) isolate.Spec {
 	b.t.Helper()
 	b.n++
-	sandbox := filepath.Join(b.sandox, fmt.Sprint(b.n))
+	sandbox := filepath.Join(b.sandbox, fmt.Sprint(b.n))
 	if err := os.Mkdir(sandbox, 0o755); err != nil {
 		b.t.Fatal(err)
 	}

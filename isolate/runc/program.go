@@ -77,6 +77,11 @@ func (p *program) start(ctx context.Context, dir state.Dir) (state.Report, error
 		return state.Report{}, err
 	}
 	defer log.Close()
+	lock, err := dir.Lock()
+	if err != nil {
+		return state.Report{}, err
+	}
+	defer lock.Close()
 	from, to, err := os.Pipe()
 	if err != nil {
 		return state.Report{}, err
@@ -88,7 +93,7 @@ func (p *program) start(ctx context.Context, dir state.Dir) (state.Report, error
 		&syscall.ProcAttr{
 			Dir:   "/",
 			Env:   environment,
-			Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), to.Fd()},
+			Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), to.Fd(), lock.Fd()},
 			Sys:   &syscall.SysProcAttr{Setsid: true},
 		})
 	to.Close()

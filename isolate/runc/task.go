@@ -82,7 +82,7 @@ func supported(c *mesos.ContainerInfo) error {
 // command returns the program and its whole argument vector.
 func command(c *mesos.CommandInfo) (string, []string, error) {
 	switch {
-	case c.GetShell() && c.Value == nil:
+	case c.GetShell() && (c == nil || c.Value == nil):
 		return "", nil, fmt.Errorf("%w: a shell command needs a value", isolate.ErrStart)
 	case c.GetShell():
 		return "/bin/sh", []string{"sh", "-c", c.GetValue()}, nil

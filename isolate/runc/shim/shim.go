@@ -19,8 +19,11 @@ import (
 	"muster/isolate/runc/state"
 )
 
-// reportFD is where a driver that waits for the start listens.
-const reportFD = 3
+// What a driver hands down: where it listens for the start, and the container's lock.
+const (
+	reportFD = 3
+	lockFD   = 4
+)
 
 // Main runs a shim, or a container's setup, and never returns, if this process
 // was started as one. A program that may be started so calls it first.
@@ -51,11 +54,11 @@ func fatal(err error) {
 // run starts the container of dir, waits for its end and records it.
 func run(dir state.Dir) error {
 	driver := os.NewFile(reportFD, "report")
-	lock, err := dir.Lock()
-	if err != nil {
+	lock := os.NewFile(lockFD, "lock")
+	defer lock.Close()
+	if err := state.Hold(lock); err != nil {
 		return err
 	}
-	defer lock.Close()
 	task, err := dir.Task()
 	if err != nil {
 		return err

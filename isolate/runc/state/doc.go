@@ -3,7 +3,7 @@
 // libcontainer, so that the daemon does not either.
 //
 //	task.json   written by the driver before the shim starts; makes the container exist
-//	lock        held by the shim from its first to its last moment; holds its PID
+//	lock        held from before the shim's first to its last moment; holds its PID
 //	start.json  written by the shim when the container waits to run its command
 //	exit.json   written by the shim when the container has ended, before its cgroups go
 //	shim.log    what the shim had to say

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,8 +15,9 @@ import (
 // ErrHeld: another shim holds the container.
 var ErrHeld = errors.New("another shim holds the container")
 
-// Lock takes the container for this process, for as long as it lives, and
-// leaves its PID. The returned file must be kept open.
+// Lock takes the container for the shim that is about to be started. The lock
+// belongs to the open file: it is handed down to the shim, so that there is no
+// moment at which neither driver nor shim holds it.
 func (d Dir) Lock() (*os.File, error) {
 	f, err := os.OpenFile(d.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -28,15 +30,18 @@ func (d Dir) Lock() (*os.File, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+	if err := f.Truncate(0); err != nil { // who held it before is of no interest
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// Hold makes this process known as the container's shim. The lock it was
+// started with must stay open for as long as it lives.
+func Hold(lock *os.File) error {
+	_, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	return err
 }
 
 // Shim is the live shim of a container.
@@ -57,7 +62,7 @@ func (d Dir) Shim() (*Shim, error) {
 		return nil, err
 	}
 	defer f.Close()
-	for {
+	for deadline := time.Now().Add(5 * time.Second); ; {
 		var buf [16]byte
 		n, _ := f.ReadAt(buf[:], 0) // io.EOF: shorter than buf
 		pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
@@ -76,10 +81,10 @@ func (d Dir) Shim() (*Shim, error) {
 			return &Shim{PID: pid, File: os.NewFile(uintptr(fd), "pidfd")}, nil
 		case !errors.Is(locked, unix.EWOULDBLOCK):
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), locked)
-		case n > 0 && err != nil && !errors.Is(err, unix.ESRCH):
-			return nil, fmt.Errorf("shim of %s: %w", d, err)
+		case time.Now().After(deadline):
+			return nil, fmt.Errorf("shim of %s: holds its lock, but does not say who it is", d)
 		}
-		// It has taken the lock and is about to write its PID.
-		unix.Nanosleep(&unix.Timespec{Nsec: 200_000}, nil)
+		// It was just started and is about to write its PID.
+		time.Sleep(200 * time.Microsecond)
 	}
 }
