@@ -177,7 +177,7 @@ func (j *Journal) Run(ctx context.Context) error {
 			if len(rest) == 0 {
 				continue
 			}
-			// A write has failed: what comes now waits for its turn, but is told soon.
+			// A write has failed and what comes now would fail too: who can be told is told at once.
 			rest = j.reject(append(rest, j.take()...))
 			select {
 			case <-ctx.Done():
