@@ -120,7 +120,6 @@ type outcome struct {
 // delays no other.
 func (m *Mesh) keepConnected(ctx context.Context) error {
 	attempts, outcomes := map[string]*attempt{}, make(chan outcome)
-	m.recall()
 	saved := time.Now()
 	for {
 		now := time.Now()
@@ -332,9 +331,12 @@ func (m *Mesh) recall() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for p, addrs := range known {
-		if p != m.id.peer {
-			m.seen[p] = addrs
+		id, err := p.decode()
+		if err != nil || p == m.id.peer {
+			continue
 		}
+		m.seen[p] = addrs
+		m.noteAddresses(id, addrs)
 	}
 }
 

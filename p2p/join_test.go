@@ -114,7 +114,9 @@ func TestJoinThroughAMemberThatDoesNotLead(t *testing.T) {
 func TestJoinWaitsForALeader(t *testing.T) {
 	c := p2ptest.New(t, 1, loud)
 	joined := make(chan error, 1)
-	go func() { joined <- p2p.Join(context.Background(), filepath.Join(t.TempDir(), "n"), tokenFor(c, 0).String(), quietly()) }()
+	go func() {
+		joined <- p2p.Join(context.Background(), filepath.Join(t.TempDir(), "n"), tokenFor(c, 0).String(), quietly())
+	}()
 	c.Lead(0, 1)
 	if err := <-joined; err != nil {
 		t.Error(err)

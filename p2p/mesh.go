@@ -219,6 +219,7 @@ func (m *Mesh) start(ctx context.Context, h host.Host) (*gossip, error) {
 		h.SetStreamHandler(m.protocol(name), m.serve(f))
 	}
 	m.mu.Unlock()
+	m.recall()
 	h.SetStreamHandler(helloProtocol, m.tracked(m.answerHello))
 	h.SetStreamHandler(m.protocol(admitProtocol), m.tracked(m.answerJoiner))
 	h.SetStreamHandler(m.protocol(relayProtocol), m.serve(m.answerRelay))
