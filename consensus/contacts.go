@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -60,9 +61,36 @@ func (c *contacts) forget(id raft.ServerID) {
 	delete(c.peers, id)
 }
 
+// pooled is how many idle streams raft keeps per peer.
+const pooled = 3
+
+// again repeats an exchange over streams that turn out to be broken. When a peer
+// has restarted, all that are kept to it are, and an election or a handover may
+// not be lost to that. All of raft's exchanges can be repeated.
+func again(exchange func() error) error {
+	err := exchange()
+	for i := 0; i < pooled && errors.Is(err, errBroken); i++ {
+		err = exchange()
+	}
+	return err
+}
+
+func (c *contacts) RequestVote(id raft.ServerID, to raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return again(func() error { return c.NetworkTransport.RequestVote(id, to, req, resp) })
+}
+
+func (c *contacts) RequestPreVote(id raft.ServerID, to raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return again(func() error { return c.NetworkTransport.RequestPreVote(id, to, req, resp) })
+}
+
+func (c *contacts) TimeoutNow(id raft.ServerID, to raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return again(func() error { return c.NetworkTransport.TimeoutNow(id, to, req, resp) })
+}
+
 // AppendEntries replicates entries, or is a heartbeat, which has no previous entry.
 func (c *contacts) AppendEntries(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if err := c.NetworkTransport.AppendEntries(id, to, req, resp); err != nil {
+	err := again(func() error { return c.NetworkTransport.AppendEntries(id, to, req, resp) })
+	if err != nil {
 		return err
 	}
 	var match uint64

@@ -4,39 +4,58 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 
 	"muster/offers/registry"
 )
 
-// groupVersion is the first byte of a log entry. The operations follow, each
+// A log entry is groupVersion, a checksum of the rest, and the operations, each
 // after its length.
-const groupVersion = 1
+const (
+	groupVersion = 1
+	groupHeader  = 1 + crc32.Size
+)
 
-var errMalformed = errors.New("malformed log entry")
+var (
+	errMalformed = errors.New("malformed log entry")
+	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
+)
 
 func appendOp(group, op []byte) []byte {
 	if len(group) == 0 {
-		group = append(group, groupVersion)
+		group = append(group, groupVersion, 0, 0, 0, 0)
 	}
 	group = binary.AppendUvarint(group, uint64(len(op)))
 	return append(group, op...)
 }
 
-// decodeGroup returns the operations of an entry. One that cannot be decoded is
-// nil, so that the others keep their places.
+// seal completes a group by its checksum.
+func seal(group []byte) []byte {
+	if len(group) >= groupHeader {
+		binary.LittleEndian.PutUint32(group[1:], crc32.Checksum(group[groupHeader:], castagnoli))
+	}
+	return group
+}
+
+// decodeGroup returns the operations of an entry.
 func decodeGroup(b []byte) ([]*registry.Op, error) {
-	if len(b) == 0 || b[0] != groupVersion {
+	if len(b) < groupHeader || b[0] != groupVersion {
 		return nil, fmt.Errorf("%w: unknown version", errMalformed)
 	}
+	sum := binary.LittleEndian.Uint32(b[1:])
+	b = b[groupHeader:]
+	if crc32.Checksum(b, castagnoli) != sum {
+		return nil, fmt.Errorf("%w: wrong checksum", errMalformed)
+	}
 	var ops []*registry.Op
-	for b = b[1:]; len(b) > 0; {
+	for len(b) > 0 {
 		n, w := binary.Uvarint(b)
 		if w <= 0 || n > uint64(len(b)-w) {
 			return nil, fmt.Errorf("%w: operation %d is cut off", errMalformed, len(ops))
 		}
 		op, err := registry.DecodeOp(b[w : w+int(n)])
 		if err != nil {
-			op = nil
+			return nil, fmt.Errorf("%w: operation %d: %w", errMalformed, len(ops), err)
 		}
 		ops = append(ops, op)
 		b = b[w+int(n):]
@@ -53,5 +72,5 @@ func encodeOps(ops []*registry.Op) ([]byte, error) {
 		}
 		group = appendOp(group, b)
 	}
-	return group, nil
+	return seal(group), nil
 }

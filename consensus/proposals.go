@@ -97,7 +97,7 @@ func (p *proposals) commit(ctx context.Context, r *raft.Raft) {
 			continue
 		}
 		if group, entry := p.encode(taken); len(group) > 0 {
-			settle(group, r.Apply(entry, 0))
+			settle(group, r.Apply(seal(entry), 0))
 		}
 	}
 }

@@ -34,6 +34,7 @@ type Quorum struct {
 type running struct {
 	raft     *raft.Raft
 	contacts *contacts
+	store    *store
 }
 
 // heard is what an announcement says.
@@ -56,7 +57,7 @@ func New(cfg Config, tr Transport) (*Quorum, error) {
 		cfg: cfg, tr: tr, raftLog: newRaftLog(cfg.Log),
 		cut: make(chan struct{}, 1), news: make(chan heard, 1), changed: make(chan struct{}),
 	}
-	q.replica = newReplica(cfg.Log, q.signal)
+	q.replica = newReplica(q.configured)
 	return q, nil
 }
 
@@ -135,6 +136,17 @@ func (q *Quorum) Changed() <-chan struct{} {
 	return q.changed
 }
 
+// configured notes a committed membership. It comes from raft's goroutine, or,
+// before raft runs, from a snapshot.
+func (q *Quorum) configured(index uint64) {
+	if run := q.running.Load(); run != nil {
+		if err := run.store.noteHeld(index); err != nil {
+			q.cfg.Log.Warn("the log's reach was not noted", "err", err)
+		}
+	}
+	q.signal()
+}
+
 func (q *Quorum) signal() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -178,16 +190,19 @@ func (q *Quorum) Run(ctx context.Context) error {
 	}
 	streams := newStreams(q.cfg.Node, q.tr, q.noteCut)
 	trans := newContacts(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Logger: q.raftLog, Stream: streams, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: q.cfg.rpcTimeout(),
+		Logger: q.raftLog, Stream: streams, MaxPool: pooled, MaxRPCsInFlight: 1, Timeout: q.cfg.rpcTimeout(),
 	}))
 	r, err := q.startRaft(store, trans)
 	if err == nil {
-		q.running.Store(&running{r, trans})
-		q.serve(ctx, r, trans)
-		q.running.Store(nil)
+		q.running.Store(&running{r, trans, store})
+		lead := &leading{q: q, raft: r, contacts: trans}
+		err = q.serve(ctx, lead)
+		applied := r.AppliedIndex()
 		stopped := r.Shutdown()
 		// A peer that hangs must not delay the end: cut all streams first.
-		err = errors.Join(streams.Close(), stopped.Error())
+		err = errors.Join(err, streams.Close(), stopped.Error(), store.noteHeld(applied))
+		lead.wait()
+		q.running.Store(nil)
 	}
 	trans.CloseStreams()
 	err = errors.Join(err, trans.Close(), streams.Close(), store.close())
@@ -213,15 +228,23 @@ func (q *Quorum) startRaft(s *store, trans *contacts) (r *raft.Raft, err error) 
 	return r, nil
 }
 
-// serve runs the goroutines around raft until ctx ends and leadership is over.
-func (q *Quorum) serve(ctx context.Context, r *raft.Raft, trans *contacts) {
+// serve runs the goroutines around raft until ctx ends, or the replica fails,
+// and nothing but OnLead is left of a leadership.
+func (q *Quorum) serve(ctx context.Context, lead *leading) (err error) {
+	r := lead.raft
+	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
-	wg.Go(func() { q.pace(inner, r) })
+	wg.Go(func() { q.pace(ctx, r) })
+	wg.Go(func() {
+		defer stop()
+		select {
+		case err = <-q.replica.failed:
+		case <-ctx.Done():
+		}
+	})
 	if q.alone(r) {
-		q.standForElection(r, trans)
+		q.standForElection(r, lead.contacts)
 	}
-	lead := &leading{q: q, raft: r, contacts: trans}
 	lead.watch(ctx)
 	if r.State() == raft.Leader && !q.alone(r) {
 		// Orderly: the next leader need not first find out that this one is gone.
@@ -231,7 +254,7 @@ func (q *Quorum) serve(ctx context.Context, r *raft.Raft, trans *contacts) {
 	}
 	stop()
 	wg.Wait()
-	lead.wait()
+	return err
 }
 
 // alone reports whether this node is the only voter.

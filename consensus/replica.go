@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -19,37 +18,39 @@ const snapshotVersion = 1
 // membership with the index that guards changes to it. Raft's goroutine writes,
 // anyone reads.
 type replica struct {
-	log     *slog.Logger
-	changed func() // the membership changed
+	configured func(index uint64) // a membership was committed
+	failed     chan error         // 1: why it can apply no more
 
 	mu      sync.Mutex
 	state   *registry.State
 	config  raft.Configuration
 	configs uint64 // index of config
+	broken  error
 }
 
-func newReplica(log *slog.Logger, changed func()) *replica {
-	return &replica{log: log, changed: changed, state: registry.NewState()}
+func newReplica(configured func(uint64)) *replica {
+	return &replica{configured: configured, failed: make(chan error, 1), state: registry.NewState()}
 }
 
 var _ raft.ConfigurationStore = (*replica)(nil)
 
-// Apply applies one entry, and returns one error (or nil) per operation.
+// Apply applies one entry, and returns one error (or nil) per operation. After
+// an entry that it cannot read it applies nothing more: it would not be equal to
+// the other replicas.
 func (f *replica) Apply(l *raft.Log) any {
-	ops, err := decodeGroup(l.Data)
-	if err != nil {
-		// Every replica refuses it alike, so they stay equal.
-		f.log.Error("log entry refused", "index", l.Index, "err", err)
-		return err
-	}
-	errs := make([]error, len(ops))
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.broken != nil {
+		return f.broken
+	}
+	ops, err := decodeGroup(l.Data)
+	if err != nil {
+		f.broken = fmt.Errorf("%w: entry %d: %w", ErrDamaged, l.Index, err)
+		f.failed <- f.broken
+		return f.broken
+	}
+	errs := make([]error, len(ops))
 	for i, op := range ops {
-		if op == nil {
-			errs[i] = fmt.Errorf("%w: operation %d cannot be decoded", errMalformed, i)
-			continue
-		}
 		errs[i] = f.state.Apply(op)
 	}
 	return errs
@@ -62,7 +63,7 @@ func (f *replica) StoreConfiguration(index uint64, c raft.Configuration) {
 		f.configs, f.config = index, c
 	}
 	f.mu.Unlock()
-	f.changed()
+	f.configured(index)
 }
 
 // Snapshot copies the state; Persist encodes it while entries go on.
@@ -77,7 +78,7 @@ func (f *replica) Restore(r io.ReadCloser) error {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
 	if len(b) == 0 || b[0] != snapshotVersion {
-		return fmt.Errorf("read snapshot: unknown version")
+		return errors.New("read snapshot: unknown version")
 	}
 	s, err := registry.Decode(b[1:])
 	if err != nil {

@@ -56,7 +56,51 @@ func openStore(dir string, log hclog.Logger) (s *store, err error) {
 		return s, err
 	}
 	s.snaps = &snapshots{FileSnapshotStore: files, opened: func(*raft.SnapshotMeta) {}}
-	return s, nil
+	return s, s.checkHeld()
+}
+
+// heldKey is where the store notes an index that it has held, committed. A log
+// that ends before it was damaged: the libraries take what they cannot read at a
+// log's end for a write that was cut short.
+var heldKey = []byte("muster.held")
+
+// noteHeld notes that all up to a committed entry is held.
+func (s *store) noteHeld(index uint64) error {
+	held, err := s.held()
+	if err != nil || index <= held {
+		return err
+	}
+	return s.log.SetUint64(heldKey, index)
+}
+
+func (s *store) held() (uint64, error) {
+	held, err := s.log.GetUint64(heldKey)
+	if err != nil && err.Error() == "not found" {
+		return 0, nil
+	}
+	return held, err
+}
+
+func (s *store) checkHeld() error {
+	held, err := s.held()
+	if err != nil || held == 0 {
+		return err
+	}
+	last, err := s.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	snaps, err := s.snaps.List()
+	if err != nil {
+		return err
+	}
+	if len(snaps) > 0 {
+		last = max(last, snaps[0].Index)
+	}
+	if last < held {
+		return fmt.Errorf("%w: the log ends at entry %d, but has reached %d", ErrDamaged, last, held)
+	}
+	return nil
 }
 
 // lockFile takes the lock that keeps a second process out: without it that one
@@ -103,7 +147,10 @@ func (s *store) bootstrap(cfg *raft.Config, first []byte) error {
 	case len(first) == 0:
 		return nil
 	}
-	return s.log.StoreLog(&raft.Log{Index: 2, Term: 1, Type: raft.LogCommand, Data: first})
+	if err := s.log.StoreLog(&raft.Log{Index: 2, Term: 1, Type: raft.LogCommand, Data: first}); err != nil {
+		return err
+	}
+	return s.noteHeld(2)
 }
 
 func (s *store) halfBootstrapped() bool {

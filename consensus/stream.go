@@ -138,8 +138,20 @@ func (c *stream) Read(b []byte) (int, error) {
 	if c.cut != nil && c.owner.ctx.Err() == nil {
 		c.cut()
 	}
-	return n, io.EOF // that a peer reset its stream is no news
+	return n, errBroken
 }
+
+func (c *stream) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && !isTimeout(err) {
+		err = errBroken
+	}
+	return n, err
+}
+
+// errBroken says that the peer, or its daemon, ended the stream. To raft that is
+// the same as its orderly end.
+var errBroken = io.EOF
 
 func isTimeout(err error) bool {
 	var t net.Error
