@@ -78,7 +78,11 @@ func (b *box) v2() bool { return len(b.Cgroups) == 1 }
 func (b *box) mkdir(controller, dir string) {
 	b.t.Helper()
 	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err := os.MkdirAll(dir, 0o755)
+	for tries := 0; errors.Is(err, fs.ErrNotExist) && tries < 10; tries++ {
+		err = os.MkdirAll(dir, 0o755) // another test removed the parent under us
+	}
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	if controller == "" {

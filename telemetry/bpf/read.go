@@ -86,20 +86,20 @@ func (r *reader) flush() error {
 	return nil
 }
 
-// all sums the counters of every key over the CPUs.
-func (r *reader) all() (map[uint64]usage, error) {
-	sums := make(map[uint64]usage, len(r.keys))
+// each passes on the counters of every key, summed over the CPUs. They are
+// overwritten when visit returns.
+func (r *reader) each(visit func(key uint64, total *usage)) error {
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := r.p.usages.BatchLookup(&cursor, r.keys, r.values, nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil, fmt.Errorf("read counters: %w", err)
+			return fmt.Errorf("read counters: %w", err)
 		}
 		for i, key := range r.keys[:n] {
-			sums[key] = sum(r.values[i*r.cpus : (i+1)*r.cpus])
+			visit(key, sum(r.values[i*r.cpus:(i+1)*r.cpus]))
 		}
 		if err != nil {
-			return sums, nil // that was the last
+			return nil // that was the last
 		}
 	}
 }
@@ -108,13 +108,13 @@ func (r *reader) one(key uint64) (usage, error) {
 	if err := r.p.usages.Lookup(key, r.values[:r.cpus]); err != nil {
 		return usage{}, fmt.Errorf("read counters of cgroup %d: %w", key, err)
 	}
-	return sum(r.values[:r.cpus]), nil
+	return *sum(r.values[:r.cpus]), nil
 }
 
-func sum(perCPU []usage) usage {
-	total := perCPU[0]
+// sum adds all up in the first.
+func sum(perCPU []usage) *usage {
 	for i := range perCPU[1:] {
-		total.add(&perCPU[i+1])
+		perCPU[0].add(&perCPU[i+1])
 	}
-	return total
+	return &perCPU[0]
 }

@@ -22,6 +22,9 @@ import (
 // at one reading per second. Who was read longest ago comes first.
 const filesBudget = 10 * time.Millisecond
 
+// insertTries bounds how long, in milliseconds, Add waits for kernel memory.
+const insertTries = 100
+
 // Source measures containers with eBPF programs. Safe for concurrent use.
 type Source struct {
 	log  *slog.Logger
@@ -31,10 +34,12 @@ type Source struct {
 	p      *programs
 	reader *reader
 	all    map[string]*container
+	byKey  map[uint64]*container
 	levels levels
 }
 
 type container struct {
+	id    string
 	key   uint64 // inode of its cgroup2 directory
 	level int
 	group *cgroup.Group
@@ -60,7 +65,7 @@ func Open(log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{log: log, tree: tree, p: p, all: map[string]*container{}, levels: levels{}}
+	s := &Source{log: log, tree: tree, p: p, all: map[string]*container{}, byKey: map[uint64]*container{}, levels: levels{}}
 	if s.reader, err = newReader(p); err == nil {
 		err = s.tree.locate(p.level)
 	}
@@ -91,13 +96,14 @@ func (s *Source) Add(c telemetry.Container) error {
 	if err != nil {
 		return fmt.Errorf("measure %s: %w", c.ID, err)
 	}
+	n.id = c.ID
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(c.ID)
 	if err := s.insert(n); err != nil {
 		return fmt.Errorf("measure %s: %w", c.ID, err)
 	}
-	s.all[c.ID] = n
+	s.all[n.id], s.byKey[n.key] = n, n
 	return nil
 }
 
@@ -134,13 +140,29 @@ func (s *Source) insert(n *container) error {
 	var before telemetry.Sample
 	n.group.ReadCPU(&before)
 	n.spent = before.CPU
-	err := s.p.usages.Update(n.key, make([]usage, s.reader.cpus), ebpf.UpdateNoExist)
-	if err != nil {
+	if err := s.insertCounters(n.key); err != nil {
 		s.levels.remove(n.level)
-		return fmt.Errorf("insert counters: %w", err)
+		return err
 	}
 	s.readFiles(n)
 	return nil
+}
+
+// insertCounters retries for want of memory: the kernel takes it from a small
+// pool that it refills in the background, which many containers started at once
+// can outrun.
+func (s *Source) insertCounters(key uint64) error {
+	zero := make([]usage, s.reader.cpus)
+	for tries := 0; ; tries++ {
+		err := s.p.usages.Update(key, zero, ebpf.UpdateNoExist)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.ENOMEM) || tries == insertTries {
+			return fmt.Errorf("insert counters: %w", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (s *Source) publishLevels() error {
@@ -167,6 +189,7 @@ func (s *Source) remove(id string) {
 		return
 	}
 	delete(s.all, id)
+	delete(s.byKey, n.key)
 	if err := s.p.usages.Delete(n.key); err != nil {
 		s.log.Warn("counters of a removed container remain", "container_id", id, "err", err)
 	}
@@ -181,21 +204,19 @@ func (s *Source) remove(id string) {
 func (s *Source) Read() (map[string]telemetry.Sample, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.refresh()
 	if err := s.reader.flush(); err != nil {
 		return nil, err
 	}
-	counters, err := s.reader.all()
+	at := time.Now()
+	samples := make(map[string]telemetry.Sample, len(s.all))
+	err := s.reader.each(func(key uint64, u *usage) {
+		if n := s.byKey[key]; n != nil && !n.gone {
+			samples[n.id] = s.sample(n, u, at)
+		}
+	})
 	if err != nil {
 		return nil, err
-	}
-	at := time.Now()
-	s.refresh()
-	samples := make(map[string]telemetry.Sample, len(s.all))
-	for id, n := range s.all {
-		if n.gone {
-			continue
-		}
-		samples[id] = s.sample(n, counters[n.key], at)
 	}
 	return samples, nil
 }
@@ -218,7 +239,7 @@ func (s *Source) ReadOne(id string) (telemetry.Sample, bool) {
 	}
 	at := time.Now()
 	s.readFiles(n)
-	return s.sample(n, counted, at), true
+	return s.sample(n, &counted, at), true
 }
 
 // Other is what all tasks used together that belong to no container of ours,
@@ -233,7 +254,7 @@ func (s *Source) Other() (telemetry.Sample, error) {
 	if err != nil {
 		return telemetry.Sample{}, err
 	}
-	return s.sample(&container{}, counted, time.Now()), nil
+	return s.sample(&container{}, &counted, time.Now()), nil
 }
 
 // refresh reads files, of those first that were read longest ago.
@@ -262,7 +283,7 @@ func (s *Source) readFiles(n *container) {
 }
 
 // sample joins what was counted with what the files told.
-func (s *Source) sample(n *container, u usage, at time.Time) telemetry.Sample {
+func (s *Source) sample(n *container, u *usage, at time.Time) telemetry.Sample {
 	out := n.files
 	out.At = at
 	out.CPU = n.spent + time.Duration(u.CPU)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -53,8 +52,11 @@ func (g *Group) Read(s *telemetry.Sample) error {
 	if err := g.alive(); err != nil {
 		return err
 	}
-	g.ReadCPU(s)
-	g.readThrottling(s)
+	stat := g.ReadCPU(s)
+	if g.cpu != g.unified {
+		stat = keyed(g.cpu, "cpu.stat")
+	}
+	g.readThrottling(stat, s)
 	if g.v2 {
 		g.readMemory2(s)
 		g.readIO2(s)
@@ -84,43 +86,34 @@ func (g *Group) alive() error {
 }
 
 // ReadCPU fills in the CPU time since the cgroup was made, as the kernel
-// accounts it. cpu.stat on cgroup2 has it even where no controller is enabled.
-func (g *Group) ReadCPU(s *telemetry.Sample) bool {
-	if g.unified != "" {
-		kv := keyed(g.unified, "cpu.stat")
-		if _, ok := kv["usage_usec"]; ok {
-			s.CPU, s.CPUUser, s.CPUSys = micros(kv["usage_usec"]), micros(kv["user_usec"]), micros(kv["system_usec"])
-			return true
-		}
+// accounts it, and returns what it read in cpu.stat of cgroup2. That has the
+// time even where no controller is enabled.
+func (g *Group) ReadCPU(s *telemetry.Sample) map[string]uint64 {
+	stat := keyed(g.unified, "cpu.stat")
+	if _, ok := stat["usage_usec"]; ok {
+		s.CPU, s.CPUUser, s.CPUSys = micros(stat["usage_usec"]), micros(stat["user_usec"]), micros(stat["system_usec"])
+		return stat
 	}
-	ns, ok := number(g.cpuacct, "cpuacct.usage")
-	if !ok {
-		return false
-	}
-	s.CPU = time.Duration(ns)
+	total, _ := number(g.cpuacct, "cpuacct.usage") // ns
 	user, _ := number(g.cpuacct, "cpuacct.usage_user")
 	sys, _ := number(g.cpuacct, "cpuacct.usage_sys")
-	s.CPUUser, s.CPUSys = time.Duration(user), time.Duration(sys)
-	return true
+	s.CPU, s.CPUUser, s.CPUSys = time.Duration(total), time.Duration(user), time.Duration(sys)
+	return stat
 }
 
-func (g *Group) readThrottling(s *telemetry.Sample) {
-	kv := keyed(g.cpu, "cpu.stat")
-	s.Periods, s.ThrottledPeriods = kv["nr_periods"], kv["nr_throttled"]
+func (g *Group) readThrottling(stat map[string]uint64, s *telemetry.Sample) {
+	s.Periods, s.ThrottledPeriods = stat["nr_periods"], stat["nr_throttled"]
 	if g.v2 {
-		s.Throttled = micros(kv["throttled_usec"])
+		s.Throttled = micros(stat["throttled_usec"])
 	} else {
-		s.Throttled = time.Duration(kv["throttled_time"])
+		s.Throttled = time.Duration(stat["throttled_time"])
 	}
 }
 
 func (g *Group) countProcesses() uint64 {
 	for _, dir := range []string{g.unified, g.memory, g.cpu} {
-		if dir == "" {
-			continue
-		}
-		if text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err == nil {
-			return uint64(strings.Count(string(text), "\n"))
+		if text := read(dir, "cgroup.procs"); text != "" {
+			return uint64(strings.Count(text, "\n"))
 		}
 	}
 	return 0

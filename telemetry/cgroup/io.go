@@ -1,8 +1,6 @@
 package cgroup
 
 import (
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -47,47 +45,4 @@ func (g *Group) readIO1(s *telemetry.Sample) {
 			s.WriteBytes += n
 		}
 	}
-}
-
-// number reads a file that holds one number.
-func number(dir, file string) (uint64, bool) {
-	text := read(dir, file)
-	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
-	return n, err == nil
-}
-
-// keyed reads a file of lines "key number".
-func keyed(dir, file string) map[string]uint64 {
-	kv := map[string]uint64{}
-	for line := range lines(dir, file) {
-		key, value, _ := strings.Cut(line, " ")
-		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
-			kv[key] = n
-		}
-	}
-	return kv
-}
-
-func lines(dir, file string) func(func(string) bool) {
-	text := read(dir, file)
-	return func(yield func(string) bool) {
-		for line := range strings.Lines(text) {
-			if !yield(strings.TrimSuffix(line, "\n")) {
-				return
-			}
-		}
-	}
-}
-
-// read returns "" for a file that is not there: its controller is not enabled,
-// or the cgroup has vanished, which Group.Read finds out by itself.
-func read(dir, file string) string {
-	if dir == "" {
-		return ""
-	}
-	text, err := os.ReadFile(filepath.Join(dir, file))
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }

@@ -1,8 +1,6 @@
 package cgroup
 
 import (
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,11 +56,7 @@ func (g *Group) tids() []string {
 
 // readSchedstat reads "time on a CPU, time waiting, times on a CPU", in ns.
 func readSchedstat(tid string) (schedstat, bool) {
-	text, err := os.ReadFile(filepath.Join("/proc", tid, "schedstat"))
-	if err != nil {
-		return schedstat{}, false
-	}
-	f := strings.Fields(string(text))
+	f := strings.Fields(read("/proc/"+tid, "schedstat"))
 	if len(f) != 3 {
 		return schedstat{}, false
 	}
