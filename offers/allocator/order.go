@@ -53,6 +53,7 @@ func (e entry) compare(o entry) int {
 type order struct {
 	blocks  [][]entry
 	n       int
+	spare   []entry // an empty block, kept
 	pending []*item
 	version uint64 // of the total that the shares were computed with
 }
@@ -90,11 +91,21 @@ func (o *order) refresh(a *Allocator) {
 	}
 	for _, it := range o.pending {
 		it.pending = false
-		o.take(it)
-		it.key = it.fairness(a)
-		o.place(it)
+		o.move(it, it.fairness(a))
 	}
 	o.pending = o.pending[:0]
+}
+
+// move gives the item another key.
+func (o *order) move(it *item, to key) {
+	if o.n == 1 {
+		it.key = to
+		o.blocks[0][0].key = to
+		return
+	}
+	o.take(it)
+	it.key = to
+	o.place(it)
 }
 
 func (it *item) fairness(a *Allocator) key {
@@ -111,9 +122,10 @@ func (o *order) rebuild(a *Allocator) {
 		}
 	}
 	slices.SortFunc(all, entry.compare)
+	clear(o.blocks)
 	o.blocks = o.blocks[:0]
 	for part := range slices.Chunk(all, maxBlock/2) {
-		o.blocks = append(o.blocks, slices.Grow(slices.Clone(part), maxBlock-len(part)))
+		o.blocks = append(o.blocks, append(make([]entry, 0, maxBlock), part...))
 	}
 	o.pending, o.version = o.pending[:0], a.version
 }
@@ -136,7 +148,7 @@ func (o *order) place(it *item) {
 	b, i := o.find(e)
 	if b == len(o.blocks) {
 		if b == 0 {
-			o.blocks = append(o.blocks, make([]entry, 0, maxBlock))
+			o.blocks = append(o.blocks, o.block())
 		} else {
 			b--
 			i = len(o.blocks[b])
@@ -145,11 +157,21 @@ func (o *order) place(it *item) {
 	o.blocks[b] = slices.Insert(o.blocks[b], i, e)
 	o.n++
 	if block := o.blocks[b]; len(block) == maxBlock {
-		upper := append(make([]entry, 0, maxBlock), block[maxBlock/2:]...)
+		upper := append(o.block(), block[maxBlock/2:]...)
 		clear(block[maxBlock/2:])
 		o.blocks[b] = block[:maxBlock/2]
 		o.blocks = slices.Insert(o.blocks, b+1, upper)
 	}
+}
+
+// block returns an empty one.
+func (o *order) block() []entry {
+	block := o.spare
+	o.spare = nil
+	if block == nil {
+		block = make([]entry, 0, maxBlock)
+	}
+	return block
 }
 
 // take removes the entry; the item is there.
@@ -158,6 +180,7 @@ func (o *order) take(it *item) {
 	o.blocks[b] = slices.Delete(o.blocks[b], i, i+1)
 	o.n--
 	if len(o.blocks[b]) == 0 {
+		o.spare = o.blocks[b]
 		o.blocks = slices.Delete(o.blocks, b, b+1)
 	}
 }

@@ -2,95 +2,99 @@ package resource
 
 import "strings"
 
-// filter keeps the parts for which keep holds.
-func (s Set) filter(keep func(*part) bool) Set {
+// filter keeps what is of the kinds for which keep holds.
+func (s Set) filter(keep func(*kind) bool) Set {
 	if s.tail == nil {
-		if s.Empty() || keep(&s.head) {
+		if s.Empty() || keep(s.head.kind) {
 			return s
 		}
 		return Set{}
 	}
-	out, all := Set{}, true
-	for i, n := 0, s.len(); i < n; i++ {
-		if p := s.at(i); keep(p) {
-			out.push(*p)
-		} else {
-			all = false
-		}
+	out := Set{}
+	if keep(s.head.kind) {
+		out.push(s.head)
 	}
-	if all {
-		return s
+	for _, p := range s.tail {
+		if keep(p.kind) {
+			out.push(p)
+		}
 	}
 	return out
 }
 
 // Unreserved is what is reserved to no role.
 func (s Set) Unreserved() Set {
-	return s.filter(func(p *part) bool { return p.kind.role() == "" })
+	return s.filter(func(k *kind) bool { return k.role() == "" })
 }
 
 // Reserved is what is reserved to any role.
 func (s Set) Reserved() Set {
-	return s.filter(func(p *part) bool { return p.kind.role() != "" })
+	return s.filter(func(k *kind) bool { return k.role() != "" })
 }
 
 // ReservedTo is what is reserved to exactly this role.
 func (s Set) ReservedTo(role string) Set {
-	return s.filter(func(p *part) bool { return p.kind.role() == role })
+	return s.filter(func(k *kind) bool { return k.role() == role })
 }
 
 // AllocatableTo is what a framework of the role may be offered: unreserved, or
 // reserved to the role or a role above it.
 func (s Set) AllocatableTo(role string) Set {
-	return s.filter(func(p *part) bool {
-		r := p.kind.role()
+	return s.filter(func(k *kind) bool {
+		r := k.role()
 		return r == "" || r == role || IsBelow(role, r)
 	})
 }
 
 // Refined is what has more than one reservation.
 func (s Set) Refined() Set {
-	return s.filter(func(p *part) bool { return p.kind != nil && len(p.kind.stack) > 1 })
+	return s.filter(func(k *kind) bool { return k != nil && len(k.stack) > 1 })
 }
 
 // Unrefined is what has at most one reservation.
 func (s Set) Unrefined() Set {
-	return s.filter(func(p *part) bool { return p.kind == nil || len(p.kind.stack) <= 1 })
+	return s.filter(func(k *kind) bool { return k == nil || len(k.stack) <= 1 })
 }
 
 // Revocable is what may be taken back at any time.
 func (s Set) Revocable() Set {
-	return s.filter(func(p *part) bool { return p.kind.isRevocable() })
+	return s.filter(func(k *kind) bool { return k.isRevocable() })
 }
 
 // NonRevocable is what is not revocable.
 func (s Set) NonRevocable() Set {
-	return s.filter(func(p *part) bool { return !p.kind.isRevocable() })
+	return s.filter(func(k *kind) bool { return !k.isRevocable() })
 }
 
 // Shared is the volumes that several tasks may use at once.
 func (s Set) Shared() Set {
-	return s.filter(func(p *part) bool { return p.kind.isShared() })
+	return s.filter(func(k *kind) bool { return k.isShared() })
 }
 
 // NonShared is what is not shared.
 func (s Set) NonShared() Set {
-	return s.filter(func(p *part) bool { return !p.kind.isShared() })
+	return s.filter(func(k *kind) bool { return !k.isShared() })
 }
 
 // PersistentVolumes is the disks that have a persistence ID.
 func (s Set) PersistentVolumes() Set {
-	return s.filter(func(p *part) bool { return p.kind.isPersistent() })
+	return s.filter(func(k *kind) bool { return k.isPersistent() })
 }
 
 // FromProvider is what the given resource provider has; "" is the agent itself.
 func (s Set) FromProvider(id string) Set {
-	return s.filter(func(p *part) bool { return p.kind == nil && id == "" || p.kind != nil && p.kind.provider == id })
+	return s.filter(func(k *kind) bool { return k == nil && id == "" || k != nil && k.provider == id })
 }
 
 // AllocatedTo is what is allocated to exactly this role.
 func (s Set) AllocatedTo(role string) Set {
-	return s.filter(func(p *part) bool { return p.alloc == role })
+	out := Set{}
+	for i, n := 0, s.len(); i < n; i++ {
+		if p := s.at(i); p.alloc == role {
+			out.push(*p)
+		}
+	}
+	return out
 }
 
 // Named is what has one of the names.
