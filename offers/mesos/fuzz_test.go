@@ -1,6 +1,7 @@
 package mesos_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -64,8 +65,9 @@ func FuzzUnmarshal(f *testing.F) {
 			if _, err := proto.Marshal(m); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := mesos.MarshalJSON(m); err != nil {
-				t.Fatal(err)
+			text, err := mesos.MarshalJSON(m)
+			if err != nil || !json.Valid(text) {
+				t.Fatalf("%v: %s", err, text)
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package mesos_test
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,6 +220,15 @@ func TestUnmarshalBoundsAndChecks(t *testing.T) {
 	status := &mesos.TaskStatus{TaskId: &mesos.TaskID{Value: proto.String("t")}, State: mesos.TaskState(77).Enum()}
 	if err := mesos.CheckRequired(status); err == nil || err.Error() != "Missing required fields: state" {
 		t.Errorf("unnamed enum: %v", err)
+	}
+	known, unknown := mesos.CapabilityInfo_CHOWN, mesos.CapabilityInfo_Capability(77)
+	linux := &mesos.LinuxInfo{IpcMode: mesos.LinuxInfo_IpcMode(77).Enum(), EffectiveCapabilities: &mesos.CapabilityInfo{
+		Capabilities: []mesos.CapabilityInfo_Capability{unknown, known, unknown}}}
+	if b, err = proto.Marshal(linux); err != nil {
+		t.Fatal(err)
+	}
+	if err := mesos.Unmarshal(b, linux); err != nil || linux.IpcMode != nil || !slices.Equal(linux.GetEffectiveCapabilities().GetCapabilities(), []mesos.CapabilityInfo_Capability{known}) {
+		t.Errorf("unnamed optional enums: %v, %v", linux, err)
 	}
 	many := &scheduler.Call{Accept: &scheduler.Call_Accept{OfferIds: make([]*mesos.OfferID, 1000)}}
 	if err := mesos.CheckRequired(many); err == nil || len(err.Error()) > 2000 || !strings.HasSuffix(err.Error(), ", ...") {

@@ -33,6 +33,8 @@ type plan struct {
 	byName   map[string]*field // by proto name
 	byNumber []*field          // those that hold messages, by field number
 	duration bool              // google.protobuf.Duration, which has a text form too
+
+	holdsEnums bool // itself or deeper
 }
 
 // field is one field of a plan.
@@ -72,6 +74,7 @@ func planOf(t reflect.Type, m proto.Message) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.findEnums()
 	for {
 		old := plans.Load()
 		next := b.made
@@ -111,6 +114,18 @@ func (b *planner) plan(t reflect.Type, m protoreflect.Message) (*plan, error) {
 	}
 	slices.SortFunc(p.byNumber, func(a, b *field) int { return int(a.number) - int(b.number) })
 	return p, nil
+}
+
+// findEnums notes which messages hold enums, also by way of others.
+func (b *planner) findEnums() {
+	for changed := true; changed; {
+		changed = false
+		for _, p := range b.made {
+			holds := slices.ContainsFunc(p.fields, func(f *field) bool { return f.enum != nil || f.message != nil && f.message.holdsEnums })
+			changed = changed || holds && !p.holdsEnums
+			p.holdsEnums = holds
+		}
+	}
 }
 
 func (b *planner) field(t reflect.Type, m protoreflect.Message, fd protoreflect.FieldDescriptor) (*field, error) {

@@ -8,29 +8,16 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // ErrMissingRequired marks a message that lacks required fields.
-var ErrMissingRequired = errors.New("Missing required fields") //nolint:staticcheck // the text clients know
+//
+//lint:ignore ST1005 this is the text that Mesos's clients know
+var ErrMissingRequired = errors.New("Missing required fields")
 
 // maxMissing bounds how many missing fields one error names, so that a small
 // request cannot make a large answer.
 const maxMissing = 32
-
-// maxDepth is how deep messages may nest, in JSON and in protobuf.
-const maxDepth = 100
-
-// Unmarshal reads m from the protobuf wire format and checks its required
-// fields. Unlike proto.Unmarshal it bounds how deep messages nest, drops
-// unknown fields, and names every missing field by its path.
-func Unmarshal(b []byte, m proto.Message) error {
-	options := proto.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true, RecursionLimit: maxDepth}
-	if err := options.Unmarshal(b, m); err != nil {
-		return fmt.Errorf("read protobuf: %w", err)
-	}
-	return CheckRequired(m)
-}
 
 // CheckRequired returns nil if every required field of m and of all it holds is
 // set; else an error that names the missing ones by their paths, such as
@@ -125,9 +112,5 @@ func (f *field) isSet(v reflect.Value) bool {
 	if v.IsNil() {
 		return false
 	}
-	if f.kind == protoreflect.EnumKind {
-		_, named := f.enum.byNumber[int32(v.Elem().Int())]
-		return named
-	}
-	return true
+	return f.enum == nil || f.named(v.Elem())
 }
