@@ -3,26 +3,162 @@ package offers
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/allocator"
+	"muster/offers/mesos"
+	"muster/offers/protocol"
 	"muster/offers/registry"
+	"muster/offers/view"
 )
 
-// Master decides for one leadership. One goroutine may use it at a time.
+// Master decides for one leadership. It owns every agent, framework, task and
+// offer the leader knows. One goroutine may use it at a time.
 type Master struct {
 	cfg   Config
 	facts *registry.State // what is committed, as far as this core knows
+	info  *mesos.MasterInfo
+	now   time.Time
+	out   []Effect
+
+	links      map[Link]*link
+	agents     map[string]*agent     // registered in this leadership, linked or not
+	recovered  map[string]*recovered // known from the registry and not back yet
+	peers      map[string]string     // the agent of each node
+	admitting  map[string]bool       // agents on their way into the registry
+	waiting    map[string]*link      // registrations that wait for an agent's way into or out of it
+	frameworks map[string]*framework
+	sessions   map[string]*session
+	removed    map[string]bool // frameworks torn down here, maybe not yet so in the registry
+	offers     map[string]*offer
+
+	allocator *allocator.Allocator
+	timers    timers
+	proposals map[string][]func(error)
+	dirty     dirty
+
+	lastFramework, lastAgent, lastOffer int
 }
 
 // New returns a core that knows what the registry holds. It takes the state over:
 // the caller uses it no longer. Its first input is Start.
 func New(cfg Config, facts *registry.State) *Master {
-	return &Master{cfg: cfg.withDefaults(), facts: facts}
+	cfg = cfg.withDefaults()
+	if facts == nil {
+		facts = registry.NewState()
+	}
+	info := cfg.Info
+	if info == nil {
+		info = &mesos.MasterInfo{Id: proto.String(cfg.MasterID), Ip: proto.Uint32(0), Port: proto.Uint32(5050)}
+	}
+	return &Master{
+		cfg: cfg, facts: facts, info: info,
+		links:      map[Link]*link{},
+		agents:     map[string]*agent{},
+		recovered:  map[string]*recovered{},
+		peers:      map[string]string{},
+		admitting:  map[string]bool{},
+		waiting:    map[string]*link{},
+		frameworks: map[string]*framework{},
+		sessions:   map[string]*session{},
+		removed:    map[string]bool{},
+		offers:     map[string]*offer{},
+		allocator:  allocator.New(allocator.Config{AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed}),
+		proposals:  map[string][]func(error){},
+		dirty:      newDirty(),
+	}
 }
 
 // Step takes one input at a time that never runs backwards and returns what is
 // to be done, in order. No input makes it panic.
 func (m *Master) Step(now time.Time, in Input) []Effect {
-	return nil
+	if now.After(m.now) {
+		m.now = now
+	}
+	m.out = nil
+	switch in := in.(type) {
+	case Start:
+		m.start()
+	case AgentConnected:
+		m.linked(in.Link, in.Peer, false)
+	case GatewayConnected:
+		m.linked(in.Link, in.Peer, true)
+	case FromAgent:
+		m.fromAgent(in.Link, in.Message)
+	case FromGateway:
+		m.fromGateway(in.Link, in.Message)
+	case AgentDisconnected:
+		m.unlinked(in.Link)
+	case GatewayDisconnected:
+		m.unlinked(in.Link)
+	case Committed:
+		m.committed(in)
+	case Tick:
+		m.tick()
+	}
+	m.publishChanges()
+	out := m.out
+	m.out = nil
+	return out
 }
 
-// Deadline returns when a Tick is due at the latest, zero when none is.
-func (m *Master) Deadline() time.Time { return time.Time{} }
+// Deadline returns when a Tick is due at the latest, zero when none is. It may
+// lie in the past. Offers are made at a Tick, so that what many inputs in a row
+// set free is offered at once.
+func (m *Master) Deadline() time.Time {
+	at := m.timers.next()
+	if a := m.allocator.Next(); !a.IsZero() && (at.IsZero() || a.Before(at)) {
+		at = a
+	}
+	if m.dirty.resources() && (at.IsZero() || m.now.Before(at)) {
+		at = m.now
+	}
+	return at
+}
+
+// tick does what is due.
+func (m *Master) tick() {
+	m.timers.due(m.now)
+	m.makeOffers()
+	m.dirty.flush = true
+}
+
+// start brings in what the registry remembers.
+func (m *Master) start() {
+	m.publish(view.MasterEvent(&protocol.ViewEvent_Master{
+		Info: m.info, Term: proto.Uint64(m.cfg.Term), Cluster: proto.String(m.cfg.Cluster),
+		ElectedTime: proto.Float64(seconds(m.cfg.Elected)),
+	}))
+	for _, f := range m.facts.Frameworks() {
+		m.recoverFramework(f)
+	}
+	for _, a := range m.facts.Agents() {
+		m.recoverAgent(a)
+	}
+	m.scheduleAging()
+}
+
+func (m *Master) effect(e Effect) { m.out = append(m.out, e) }
+
+func (m *Master) publish(e *protocol.ViewEvent) { m.effect(Publish{Event: e}) }
+
+// seconds returns t as Mesos writes points in time: seconds since the Unix epoch.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}
+
+func timeInfo(t time.Time) *mesos.TimeInfo {
+	if t.IsZero() {
+		return nil
+	}
+	return &mesos.TimeInfo{Nanoseconds: proto.Int64(t.UnixNano())}
+}
+
+func agentID(id string) *mesos.AgentID         { return &mesos.AgentID{Value: proto.String(id)} }
+func frameworkID(id string) *mesos.FrameworkID { return &mesos.FrameworkID{Value: proto.String(id)} }
+func taskID(id string) *mesos.TaskID           { return &mesos.TaskID{Value: proto.String(id)} }
+func executorID(id string) *mesos.ExecutorID   { return &mesos.ExecutorID{Value: proto.String(id)} }
+func offerID(id string) *mesos.OfferID         { return &mesos.OfferID{Value: proto.String(id)} }

@@ -181,7 +181,7 @@ func (s *State) admitFramework(o *AdmitFramework) error {
 	if s.frameworks[id] != nil {
 		return fmt.Errorf("admit framework %s: it %w", id, ErrExists)
 	}
-	s.frameworks[id] = &Framework{Info: o.Framework, Principal: o.Principal}
+	s.frameworks[id] = &Framework{Info: o.Framework, Principal: o.Principal, SessionId: o.SessionId}
 	return nil
 }
 
@@ -191,7 +191,9 @@ func (s *State) updateFramework(o *UpdateFramework) error {
 	if f == nil {
 		return fmt.Errorf("update framework %q: %w", id, ErrUnknown)
 	}
-	s.frameworks[id] = &Framework{Info: o.Framework, Principal: f.Principal, Deadline: f.Deadline}
+	s.frameworks[id] = &Framework{
+		Info: o.Framework, Principal: f.Principal, Deadline: f.Deadline, SessionId: f.SessionId,
+	}
 	return nil
 }
 
@@ -201,7 +203,9 @@ func (s *State) frameworkDisconnected(o *FrameworkDisconnected) error {
 	if f == nil {
 		return fmt.Errorf("framework disconnected %q: %w", id, ErrUnknown)
 	}
-	s.frameworks[id] = &Framework{Info: f.Info, Principal: f.Principal, Deadline: proto.Int64(o.GetDeadline())}
+	s.frameworks[id] = &Framework{
+		Info: f.Info, Principal: f.Principal, Deadline: proto.Int64(o.GetDeadline()), SessionId: f.SessionId,
+	}
 	return nil
 }
 
@@ -211,7 +215,7 @@ func (s *State) frameworkConnected(o *FrameworkConnected) error {
 	if f == nil {
 		return fmt.Errorf("framework connected %q: %w", id, ErrUnknown)
 	}
-	s.frameworks[id] = &Framework{Info: f.Info, Principal: f.Principal}
+	s.frameworks[id] = &Framework{Info: f.Info, Principal: f.Principal, SessionId: o.SessionId}
 	return nil
 }
 

@@ -865,9 +865,11 @@ func (x *UpdateAgent) GetAgent() *mesos.AgentInfo {
 
 // AdmitFramework adds a framework, whose info carries its ID.
 type AdmitFramework struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Framework     *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=framework" json:"framework,omitempty"`
-	Principal     *string                `protobuf:"bytes,2,opt,name=principal" json:"principal,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Framework *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=framework" json:"framework,omitempty"`
+	Principal *string                `protobuf:"bytes,2,opt,name=principal" json:"principal,omitempty"`
+	// The event stream it came with: a later leader takes it up again, and no other.
+	SessionId     *string `protobuf:"bytes,3,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -912,6 +914,13 @@ func (x *AdmitFramework) GetFramework() *mesos.FrameworkInfo {
 func (x *AdmitFramework) GetPrincipal() string {
 	if x != nil && x.Principal != nil {
 		return *x.Principal
+	}
+	return ""
+}
+
+func (x *AdmitFramework) GetSessionId() string {
+	if x != nil && x.SessionId != nil {
+		return *x.SessionId
 	}
 	return ""
 }
@@ -1016,6 +1025,7 @@ func (x *FrameworkDisconnected) GetDeadline() int64 {
 type FrameworkConnected struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	SessionId     *string                `protobuf:"bytes,2,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,6 +1065,13 @@ func (x *FrameworkConnected) GetFrameworkId() *mesos.FrameworkID {
 		return x.FrameworkId
 	}
 	return nil
+}
+
+func (x *FrameworkConnected) GetSessionId() string {
+	if x != nil && x.SessionId != nil {
+		return *x.SessionId
+	}
+	return ""
 }
 
 // RemoveFramework ends a framework. Its ID may not return.
@@ -1186,7 +1203,9 @@ type Framework struct {
 	Info      *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=info" json:"info,omitempty"`
 	Principal *string                `protobuf:"bytes,2,opt,name=principal" json:"principal,omitempty"`
 	// Set while it is disconnected: when it is torn down.
-	Deadline      *int64 `protobuf:"varint,3,opt,name=deadline" json:"deadline,omitempty"`
+	Deadline *int64 `protobuf:"varint,3,opt,name=deadline" json:"deadline,omitempty"`
+	// Its last event stream.
+	SessionId     *string `protobuf:"bytes,4,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1259,13 @@ func (x *Framework) GetDeadline() int64 {
 		return *x.Deadline
 	}
 	return 0
+}
+
+func (x *Framework) GetSessionId() string {
+	if x != nil && x.SessionId != nil {
+		return *x.SessionId
+	}
+	return ""
 }
 
 // Snapshot is a State as it is stored.
@@ -1382,17 +1408,21 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\vRemoveAgent\x12,\n" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\"8\n" +
 	"\vUpdateAgent\x12)\n" +
-	"\x05agent\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05agent\"e\n" +
+	"\x05agent\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05agent\"\x84\x01\n" +
 	"\x0eAdmitFramework\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x12\x1c\n" +
-	"\tprincipal\x18\x02 \x01(\tR\tprincipal\"H\n" +
+	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x03 \x01(\tR\tsessionId\"H\n" +
 	"\x0fUpdateFramework\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\"m\n" +
 	"\x15FrameworkDisconnected\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12\x1a\n" +
-	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\"N\n" +
+	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\"m\n" +
 	"\x12FrameworkConnected\x128\n" +
-	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"K\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x02 \x01(\tR\tsessionId\"K\n" +
 	"\x0fRemoveFramework\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"\xff\x01\n" +
 	"\x05Agent\x12'\n" +
@@ -1405,11 +1435,13 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\vUNSPECIFIED\x10\x00\x12\f\n" +
 	"\bADMITTED\x10\x01\x12\x0f\n" +
 	"\vUNREACHABLE\x10\x02\x12\b\n" +
-	"\x04GONE\x10\x03\"r\n" +
+	"\x04GONE\x10\x03\"\x91\x01\n" +
 	"\tFramework\x12+\n" +
 	"\x04info\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\x04info\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1a\n" +
-	"\bdeadline\x18\x03 \x01(\x03R\bdeadline\"\xca\x02\n" +
+	"\bdeadline\x18\x03 \x01(\x03R\bdeadline\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\"\xca\x02\n" +
 	"\bSnapshot\x129\n" +
 	"\acluster\x18\x01 \x01(\v2\x1f.muster.registry.v1.InitClusterR\acluster\x129\n" +
 	"\amembers\x18\x02 \x03(\v2\x1f.muster.registry.v1.AdmitMemberR\amembers\x12'\n" +

@@ -1,0 +1,234 @@
+package offers
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/master"
+	"muster/offers/protocol"
+	"muster/offers/registry"
+	"muster/offers/resource"
+	"muster/offers/view"
+)
+
+// agent is one agent that has registered in this leadership and is not unreachable.
+type agent struct {
+	id          string
+	info        *mesos.AgentInfo // with its ID
+	peer        string
+	incarnation string // names the start of its daemon
+	version     string
+	address     string // ip:port of its API
+	url         *mesos.URL
+	caps        []*mesos.AgentInfo_Capability
+
+	link    *link // nil while it is disconnected
+	silence *timer
+	absence *timer // armed while it is disconnected
+	heard   time.Time
+	leaving bool // its end is on the way into the registry
+
+	total     resource.Set // what is its own
+	revocable resource.Set // what it lends
+	allocated resource.Set // to tasks and executors
+	offered   resource.Set
+
+	tasks     map[taskKey]*task
+	executors map[string]map[string]*executor // by framework and ID
+	offers    map[string]*offer
+
+	registered   time.Time
+	reregistered time.Time
+}
+
+// recovered is an agent known from the registry that has not come back.
+type recovered struct {
+	info    *mesos.AgentInfo
+	peer    string
+	absence *timer
+	leaving bool
+}
+
+// capacity is all that can be offered of an agent.
+func (a *agent) capacity() resource.Set { return a.total.Add(a.revocable) }
+
+// can reports whether an agent has a capability.
+func (a *agent) can(t mesos.AgentInfo_Capability_Type) bool {
+	for _, c := range a.caps {
+		if c.GetType() == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *agent) sortedOffers() []*offer { return byNumber(a.offers) }
+
+// use counts resources of a task or an executor; f may be nil.
+func (m *Master) use(a *agent, f *framework, r resource.Set) {
+	a.allocated = a.allocated.Add(r)
+	if f != nil {
+		f.used = f.used.Add(scalars(r))
+	}
+	m.dirty.used(f, a)
+}
+
+// free is the end of use.
+func (m *Master) free(a *agent, f *framework, r resource.Set) {
+	a.allocated = a.allocated.Sub(r)
+	if f != nil {
+		f.used = f.used.Sub(scalars(r))
+	}
+	m.dirty.used(f, a)
+}
+
+// usedBy returns what each framework holds of an agent.
+func (a *agent) usedBy() map[string]resource.Set {
+	parts := map[string][]resource.Set{}
+	for _, t := range a.tasks {
+		if !t.freed {
+			parts[t.framework] = append(parts[t.framework], t.resources)
+		}
+	}
+	for f, es := range a.executors {
+		for _, e := range es {
+			parts[f] = append(parts[f], e.resources)
+		}
+	}
+	used := make(map[string]resource.Set, len(parts))
+	for f, ps := range parts {
+		used[f] = resource.Sum(ps...)
+	}
+	return used
+}
+
+// linkedAgents returns the agents that messages reach, by ID.
+func (m *Master) linkedAgents() []*agent {
+	var out []*agent
+	for _, a := range sorted(m.agents) {
+		if a.link != nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// recoverAgent brings in an agent that an earlier leader admitted.
+func (m *Master) recoverAgent(r *registry.Agent) {
+	id := r.GetInfo().GetId().GetValue()
+	if r.GetStatus() != registry.Agent_ADMITTED {
+		m.publish(view.AgentRemovedEvent(id, r.GetStatus() == registry.Agent_UNREACHABLE))
+		return
+	}
+	m.expectAgent(r)
+}
+
+// expectAgent waits for an admitted agent to come, and gives it up in the end.
+func (m *Master) expectAgent(r *registry.Agent) {
+	id := r.GetInfo().GetId().GetValue()
+	rec := &recovered{info: r.GetInfo(), peer: r.GetPeerId()}
+	m.recovered[id] = rec
+	if rec.peer != "" {
+		m.peers[rec.peer] = id
+	}
+	rec.absence = m.timers.set(m.now.Add(m.cfg.ReregisterTimeout), func() { m.recoveredLost(id, rec) })
+	m.publish(view.RecoveredAgentEvent(rec.info))
+}
+
+// heard notes that an agent is alive.
+func (m *Master) heard(a *agent) {
+	a.heard = m.now
+	if a.silence == nil {
+		m.listen(a)
+	}
+}
+
+// listen arms an agent's silence timer. It is moved on when it fires, not at every
+// message.
+func (m *Master) listen(a *agent) {
+	a.silence = m.timers.set(a.heard.Add(m.cfg.AgentTimeout), func() {
+		a.silence = nil
+		switch {
+		case a.leaving || m.agents[a.id] != a:
+		case m.now.Sub(a.heard) < m.cfg.AgentTimeout:
+			m.listen(a)
+		default:
+			m.markUnreachable(a, "health check timed out")
+		}
+	})
+}
+
+// agentUnlinked takes in that an agent's link ended: nothing of it is offered until
+// it is back.
+func (m *Master) agentUnlinked(a *agent) {
+	a.link = nil
+	for _, o := range a.sortedOffers() {
+		m.rescind(o, nil)
+	}
+	m.allocator.DeactivateAgent(m.now, a.id)
+	m.timers.stop(a.absence)
+	a.absence = m.timers.set(m.now.Add(m.cfg.ReregisterTimeout), func() {
+		if !a.leaving && m.agents[a.id] == a {
+			m.markUnreachable(a, "agent did not reregister within "+m.cfg.ReregisterTimeout.String())
+		}
+	})
+	m.dirty.agent(a)
+}
+
+// dropAgent forgets an agent and all it has. What became of its tasks has been told.
+func (m *Master) dropAgent(a *agent, unreachable bool) {
+	for _, o := range a.sortedOffers() {
+		m.rescind(o, nil)
+	}
+	for _, f := range sortedKeys(a.executors) {
+		m.removeExecutors(a, f)
+	}
+	m.timers.stop(a.silence)
+	m.timers.stop(a.absence)
+	m.allocator.RemoveAgent(m.now, a.id)
+	delete(m.agents, a.id)
+	if m.peers[a.peer] == a.id {
+		delete(m.peers, a.peer)
+	}
+	m.dirty.forgetAgent(a)
+	m.publish(view.AgentRemovedEvent(a.id, unreachable))
+}
+
+// fact returns the agent as the view shows it.
+func (a *agent) fact() *master.Response_GetAgents_Agent {
+	return &master.Response_GetAgents_Agent{
+		AgentInfo:          a.info,
+		Active:             proto.Bool(a.link != nil),
+		Version:            proto.String(a.version),
+		Pid:                proto.String("slave(1)@" + a.address),
+		RegisteredTime:     timeInfo(a.registered),
+		ReregisteredTime:   timeInfo(a.reregistered),
+		TotalResources:     a.capacity().Proto(),
+		AllocatedResources: a.allocated.Proto(),
+		OfferedResources:   a.offered.Proto(),
+		Capabilities:       a.caps,
+	}
+}
+
+// oversubscribed takes in what an agent lends: offers of what it lent before are
+// taken back.
+func (m *Master) oversubscribed(a *agent, msg *protocol.Oversubscribed) {
+	total, err := resource.FromProto(msg.GetTotal())
+	if err != nil {
+		return // an agent that computes nonsense lends nothing new
+	}
+	total = total.Revocable()
+	if total.Equal(a.revocable) {
+		return
+	}
+	for _, o := range a.sortedOffers() {
+		if !o.resources.Revocable().Empty() {
+			m.rescind(o, nil)
+		}
+	}
+	a.revocable = total
+	m.allocator.UpdateAgent(m.now, a.id, a.options())
+	m.dirty.agent(a)
+}

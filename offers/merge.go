@@ -1,0 +1,211 @@
+package offers
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/protocol"
+	"muster/offers/resource"
+	"muster/offers/view"
+)
+
+// adoptFrameworks brings in the frameworks of an agent's tasks that are not known,
+// and gives the agent the info of those that are.
+func (m *Master) adoptFrameworks(a *agent, reg *protocol.Register) {
+	for _, info := range reg.GetFrameworks() {
+		m.adoptOrTell(a, info)
+	}
+	for _, t := range reg.GetTasks() {
+		// An agent ought to name the framework of every task; a task it forgot one
+		// for is not lost because of that.
+		if id := t.GetFrameworkId().GetValue(); id != "" && m.frameworks[id] == nil {
+			m.adoptOrTell(a, &mesos.FrameworkInfo{User: proto.String(t.GetUser()), Name: proto.String(id), Id: t.GetFrameworkId()})
+		}
+	}
+}
+
+func (m *Master) adoptOrTell(a *agent, info *mesos.FrameworkInfo) {
+	id := info.GetId().GetValue()
+	switch f := m.frameworks[id]; {
+	case id == "" || m.wasRemoved(id):
+	case f == nil:
+		m.adoptFramework(info)
+	case f.admitted && !proto.Equal(f.info, info):
+		m.tellAgent(a, f)
+	}
+}
+
+// shutdownRemoved tells an agent which of its frameworks have ended.
+func (m *Master) shutdownRemoved(a *agent, reg *protocol.Register) {
+	gone := map[string]bool{}
+	note := func(id *mesos.FrameworkID) {
+		if m.wasRemoved(id.GetValue()) {
+			gone[id.GetValue()] = true
+		}
+	}
+	for _, info := range reg.GetFrameworks() {
+		note(info.GetId())
+	}
+	for _, t := range reg.GetTasks() {
+		note(t.GetFrameworkId())
+	}
+	for _, id := range sortedKeys(gone) {
+		m.shutdownFramework(a, id)
+	}
+}
+
+// mergeExecutors makes an agent's executors those it says it has.
+func (m *Master) mergeExecutors(a *agent, reg *protocol.Register) {
+	have := map[[2]string]bool{}
+	for _, info := range reg.GetExecutors() {
+		f := m.frameworks[info.GetFrameworkId().GetValue()]
+		id := info.GetExecutorId().GetValue()
+		if f == nil || id == "" {
+			continue
+		}
+		have[[2]string{f.id, id}] = true
+		if a.executors[f.id][id] == nil {
+			m.addExecutor(a, f, info, m.allocated(f, info.GetResources()))
+		}
+	}
+	for _, f := range sortedKeys(a.executors) {
+		for _, id := range sortedKeys(a.executors[f]) {
+			if !have[[2]string{f, id}] {
+				m.removeExecutor(a, f, id)
+			}
+		}
+	}
+}
+
+// allocated returns what an agent says something uses, allocated to a role. What
+// makes no sense counts nothing: the agent is the one to mind.
+func (m *Master) allocated(f *framework, rs []*mesos.Resource) resource.Set {
+	set, err := resource.FromProto(rs)
+	if err != nil || set.Empty() {
+		return resource.Set{}
+	}
+	if len(set.AllocatedTo("").Names()) == 0 {
+		return set
+	}
+	role := "*"
+	if len(f.roles) > 0 {
+		role = f.roles[0]
+	}
+	none := set.AllocatedTo("")
+	return set.Sub(none).Add(none.Allocate(role))
+}
+
+// mergeTasks makes an agent's tasks those it says it has, and returns them. It is
+// asked for those it does not name, and told again to kill what is to be killed.
+func (m *Master) mergeTasks(a *agent, reg *protocol.Register) []*task {
+	named := map[taskKey]bool{}
+	var found []*task
+	for _, msg := range reg.GetTasks() {
+		key := taskKey{msg.GetFrameworkId().GetValue(), msg.GetTaskId().GetValue()}
+		f := m.frameworks[key.framework]
+		if f == nil || key.task == "" || named[key] {
+			continue
+		}
+		named[key] = true
+		t := a.tasks[key]
+		if t == nil {
+			t = m.adoptTask(a, f, msg)
+		} else {
+			m.refresh(a, t, msg)
+		}
+		found = append(found, t)
+		if (t.kill != nil || t.duplicate) && !t.freed {
+			m.sendKill(a, t)
+		}
+	}
+	m.askFor(a, named)
+	return found
+}
+
+// askFor asks an agent for the tasks that it did not name.
+func (m *Master) askFor(a *agent, named map[taskKey]bool) {
+	var missing []taskKey
+	for key := range a.tasks {
+		if !named[key] {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	slices.SortFunc(missing, compareKeys)
+	ask := &protocol.Reconcile{}
+	for _, key := range missing {
+		ask.Tasks = append(ask.Tasks, &protocol.Reconcile_Task{FrameworkId: frameworkID(key.framework), TaskId: taskID(key.task)})
+	}
+	m.toAgent(a, &protocol.MasterToAgent{Message: &protocol.MasterToAgent_Reconcile{Reconcile: ask}})
+}
+
+// adoptTask brings in a task that an agent runs and this leader does not know.
+func (m *Master) adoptTask(a *agent, f *framework, msg *mesos.Task) *task {
+	own := copyTask(msg)
+	own.AgentId = a.info.GetId()
+	if own.State == nil {
+		own.State = mesos.TaskState_TASK_UNKNOWN.Enum()
+	}
+	if own.Name == nil {
+		own.Name = proto.String("")
+	}
+	t := &task{
+		id: msg.GetTaskId().GetValue(), framework: f.id, agent: a.id, executorID: msg.GetExecutorId().GetValue(),
+		msg: own, resources: m.allocated(f, msg.GetResources()),
+	}
+	own.Resources = t.resources.Proto()
+	if other := f.tasks[t.id]; other != nil && other.agent != a.id {
+		t.duplicate = true
+	}
+	if lost := f.unreachable[t.id]; lost != nil && lost.agent == a.id {
+		t.kill = lost.kill
+		f.forgetLost(t.id)
+	}
+	m.addTask(a, t)
+	return t
+}
+
+// refresh takes in how an agent's task has gone on while the agent was away.
+func (m *Master) refresh(a *agent, t *task, msg *mesos.Task) {
+	if terminal(t.msg.GetState()) || msg.State == nil || msg.GetState() == t.msg.GetState() {
+		return
+	}
+	own := copyTask(t.msg)
+	own.State = msg.State
+	if len(msg.GetStatuses()) > 0 {
+		own.Statuses = msg.GetStatuses()
+	}
+	t.msg = own
+	if terminal(own.GetState()) {
+		m.release(a, t)
+	}
+	if !t.duplicate {
+		m.publish(view.TaskEvent(own, nil, false))
+	}
+}
+
+// correctUsage tells the allocator of what was found to be in use on an agent that
+// it knows.
+func (m *Master) correctUsage(a *agent) {
+	used := a.usedBy()
+	for _, id := range sortedKeys(used) {
+		if f := m.frameworks[id]; f != nil && f.admitted {
+			m.allocator.AddFramework(m.now, id, f.options(), map[string]resource.Set{a.id: used[id]})
+		}
+	}
+}
+
+// usedOf returns what a framework holds, by agent.
+func (m *Master) usedOf(f *framework) map[string]resource.Set {
+	used := map[string]resource.Set{}
+	for _, a := range m.agents {
+		if r, ok := a.usedBy()[f.id]; ok {
+			used[a.id] = r
+		}
+	}
+	return used
+}

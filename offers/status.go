@@ -1,0 +1,64 @@
+package offers
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+)
+
+// status makes a status of the master's own: it has no UUID, for nobody repeats it
+// until it is acknowledged. An empty agent or executor stays unset.
+func (m *Master) status(task, agent, executor string, s mesos.TaskState, r mesos.TaskStatus_Reason, text string) *mesos.TaskStatus {
+	st := &mesos.TaskStatus{
+		TaskId:    taskID(task),
+		State:     s.Enum(),
+		Message:   proto.String(text),
+		Source:    mesos.TaskStatus_SOURCE_MASTER.Enum(),
+		Reason:    r.Enum(),
+		Timestamp: proto.Float64(seconds(m.now)),
+	}
+	if agent != "" {
+		st.AgentId = agentID(agent)
+	}
+	if executor != "" {
+		st.ExecutorId = executorID(executor)
+	}
+	return st
+}
+
+// aware returns the state a framework is told: those that came with partition
+// awareness are TASK_LOST to the others.
+func (f *framework) aware(s mesos.TaskState) mesos.TaskState {
+	if f.caps.partitionAware {
+		return s
+	}
+	switch s {
+	case mesos.TaskState_TASK_DROPPED, mesos.TaskState_TASK_UNREACHABLE, mesos.TaskState_TASK_GONE,
+		mesos.TaskState_TASK_GONE_BY_OPERATOR, mesos.TaskState_TASK_UNKNOWN:
+		return mesos.TaskState_TASK_LOST
+	}
+	return s
+}
+
+// tell sends a framework a status.
+func (m *Master) tell(f *framework, s *mesos.TaskStatus) {
+	if st := f.aware(s.GetState()); st != s.GetState() {
+		s = copyStatus(s)
+		s.State = st.Enum()
+	}
+	m.event(f, &scheduler.Event{
+		Type: scheduler.Event_UPDATE.Enum(), Update: &scheduler.Event_Update{Status: s},
+	})
+	m.answered(f, s.GetTaskId().GetValue())
+}
+
+// copyStatus returns a status that may be changed; what it refers to is shared.
+func copyStatus(s *mesos.TaskStatus) *mesos.TaskStatus {
+	return &mesos.TaskStatus{
+		TaskId: s.TaskId, State: s.State, Message: s.Message, Source: s.Source, Reason: s.Reason, Data: s.Data,
+		AgentId: s.AgentId, ExecutorId: s.ExecutorId, Timestamp: s.Timestamp, Uuid: s.Uuid, Healthy: s.Healthy,
+		CheckStatus: s.CheckStatus, Labels: s.Labels, ContainerStatus: s.ContainerStatus,
+		UnreachableTime: s.UnreachableTime, Limitation: s.Limitation,
+	}
+}

@@ -1,0 +1,215 @@
+package offers
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/registry"
+	"muster/offers/view"
+)
+
+// agingInterval is how often agents that departed long ago are looked for.
+const agingInterval = 15 * time.Minute
+
+// markUnreachable has the registry note that an agent fell silent; then it is.
+func (m *Master) markUnreachable(a *agent, why string) {
+	a.leaving = true
+	since := m.now
+	m.proposeSurely(markUnreachable(a.id, since), func() {
+		if m.agents[a.id] == a {
+			m.agentUnreachable(a, since, why)
+		}
+		m.resumeWaiting(a.id)
+	})
+}
+
+func markUnreachable(id string, since time.Time) *registry.Op {
+	return &registry.Op{Op: &registry.Op_MarkAgentUnreachable{MarkAgentUnreachable: &registry.MarkAgentUnreachable{
+		AgentId: agentID(id), Time: proto.Int64(since.UnixNano()),
+	}}}
+}
+
+// agentUnreachable tells the frameworks of an agent's tasks, takes its offers back
+// and forgets it until it returns. Its tasks are remembered.
+// Mesos: src/master/master.cpp, Master::__removeSlave.
+func (m *Master) agentUnreachable(a *agent, since time.Time, why string) {
+	m.detach(a, "agent was marked unreachable: "+why)
+	for _, key := range a.sortedTasks() {
+		t := a.tasks[key]
+		f := m.frameworks[t.framework]
+		m.release(a, t)
+		delete(a.tasks, key)
+		if f == nil || t.duplicate {
+			continue
+		}
+		delete(f.tasks, t.id)
+		s := m.status(t.id, a.id, t.executorID, f.aware(mesos.TaskState_TASK_UNREACHABLE),
+			mesos.TaskStatus_REASON_AGENT_REMOVED, "Agent "+a.info.GetHostname()+" is unreachable: "+why)
+		s.UnreachableTime = timeInfo(since)
+		told := t.msg.StatusUpdateState != nil && terminal(t.msg.GetStatusUpdateState())
+		msg := copyTask(t.msg)
+		if !terminal(msg.GetState()) {
+			msg.State = s.State
+			msg.Statuses = append(msg.Statuses[:len(msg.Statuses):len(msg.Statuses)], s)
+		}
+		t.msg = msg
+		m.publish(view.TaskEvent(msg, s, true))
+		m.rememberLost(f, t)
+		if !told {
+			m.tell(f, s)
+		}
+	}
+	m.dropAgent(a, true)
+	m.agentLost(a.id)
+	m.agentSettled(a.id)
+}
+
+// detach takes an agent's link away for good.
+func (m *Master) detach(a *agent, reason string) {
+	if l := a.link; l != nil {
+		a.link, l.agent = nil, nil
+		m.disconnect(l.id, reason)
+	}
+}
+
+// agentLost tells every framework that an agent is lost.
+func (m *Master) agentLost(id string) {
+	for _, f := range sorted(m.frameworks) {
+		m.event(f, &scheduler.Event{
+			Type: scheduler.Event_FAILURE.Enum(), Failure: &scheduler.Event_Failure{AgentId: agentID(id)},
+		})
+	}
+}
+
+// rememberLost keeps a task of an unreachable agent, and forgets the oldest of too many.
+func (m *Master) rememberLost(f *framework, t *task) {
+	if f.unreachable[t.id] == nil {
+		f.lost = append(f.lost, t.id)
+	}
+	f.unreachable[t.id] = t
+	for len(f.lost) > m.cfg.MaxDeadTasks {
+		m.publish(view.TaskRemovedEvent(f.id, f.lost[0], true))
+		f.forgetLost(f.lost[0])
+	}
+}
+
+// forgetLost forgets that a task's agent is unreachable.
+func (f *framework) forgetLost(id string) {
+	delete(f.unreachable, id)
+	if i := slices.Index(f.lost, id); i >= 0 {
+		f.lost = slices.Delete(f.lost, i, i+1)
+	}
+}
+
+// welcomeBack tells the frameworks of the tasks that a returning agent still has,
+// and of those that it has not any more.
+func (m *Master) welcomeBack(a *agent, found []*task) {
+	for _, t := range found {
+		f := m.frameworks[t.framework]
+		if f == nil || t.duplicate {
+			continue
+		}
+		s := m.status(t.id, a.id, t.executorID, t.msg.GetState(), mesos.TaskStatus_REASON_AGENT_REREGISTERED,
+			"Unreachable agent reregistered")
+		describe(s, t)
+		m.tell(f, s)
+	}
+	for _, f := range sorted(m.frameworks) {
+		for _, id := range slices.Clone(f.lost) {
+			t := f.unreachable[id]
+			if t.agent != a.id {
+				continue
+			}
+			f.forgetLost(id)
+			m.publish(view.TaskRemovedEvent(f.id, id, true))
+			if f.caps.partitionAware {
+				m.tell(f, m.status(id, a.id, t.executorID, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_RECONCILIATION,
+					"Unreachable agent reregistered without the task"))
+			}
+		}
+	}
+}
+
+// recoveredLost gives up an agent that an earlier leader admitted and that did not
+// come to this one.
+func (m *Master) recoveredLost(id string, r *recovered) {
+	if r.leaving || m.recovered[id] != r {
+		return
+	}
+	r.leaving = true
+	m.proposeSurely(markUnreachable(id, m.now), func() {
+		m.forgetRecovered(id, r, true)
+		m.agentLost(id)
+		m.agentSettled(id)
+		m.resumeWaiting(id)
+	})
+}
+
+func (m *Master) forgetRecovered(id string, r *recovered, unreachable bool) {
+	m.timers.stop(r.absence)
+	delete(m.recovered, id)
+	if m.peers[r.peer] == id {
+		delete(m.peers, r.peer)
+	}
+	m.publish(view.AgentRemovedEvent(id, unreachable))
+}
+
+// agentSupplanted ends an agent whose node runs a new one.
+// Mesos: src/master/master.cpp, Master::_removeSlave.
+func (m *Master) agentSupplanted(a *agent) {
+	m.agentEnded(a, mesos.TaskState_TASK_LOST, mesos.TaskStatus_REASON_AGENT_REMOVED,
+		"Agent "+a.info.GetHostname()+" removed: a new agent registered at the same address")
+}
+
+// agentEnded forgets an agent for good and tells of the end of its tasks.
+func (m *Master) agentEnded(a *agent, state mesos.TaskState, r mesos.TaskStatus_Reason, text string) {
+	if m.agents[a.id] != a {
+		return
+	}
+	m.detach(a, text)
+	for _, key := range a.sortedTasks() {
+		t := a.tasks[key]
+		m.end(t, m.status(t.id, a.id, t.executorID, state, r, text))
+	}
+	m.dropAgent(a, false)
+	m.agentLost(a.id)
+	m.agentSettled(a.id)
+}
+
+func (m *Master) recoveredSupplanted(id string, r *recovered) {
+	if m.recovered[id] != r {
+		return
+	}
+	m.forgetRecovered(id, r, false)
+	m.agentLost(id)
+	m.agentSettled(id)
+}
+
+// sortedTasks returns the keys of an agent's tasks in order.
+func (a *agent) sortedTasks() []taskKey {
+	keys := make([]taskKey, 0, len(a.tasks))
+	for k := range a.tasks {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compareKeys)
+	return keys
+}
+
+// scheduleAging forgets agents that departed long ago, now and then.
+func (m *Master) scheduleAging() {
+	m.timers.set(m.now.Add(agingInterval), func() {
+		before := m.now.Add(-m.cfg.AgentAge).UnixNano()
+		for _, a := range m.facts.Agents() {
+			id := a.GetInfo().GetId().GetValue()
+			if a.GetStatus() != registry.Agent_ADMITTED && a.GetSince() < before && !m.busy(id) {
+				m.propose(&registry.Op{Op: &registry.Op_RemoveAgent{RemoveAgent: &registry.RemoveAgent{AgentId: agentID(id)}}},
+					func(error) {}) // what stays is looked at again the next time
+			}
+		}
+		m.scheduleAging()
+	})
+}

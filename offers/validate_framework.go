@@ -1,0 +1,120 @@
+package offers
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/resource"
+)
+
+// validateFramework checks what a framework says of itself.
+// Mesos: src/master/validation.cpp, framework::validate.
+func (m *Master) validateFramework(info *mesos.FrameworkInfo) error {
+	if err := validateRoles(info); err != nil {
+		return err
+	}
+	if id := info.GetId().GetValue(); id != "" {
+		if err := validateID(id); err != nil {
+			return err
+		}
+	}
+	for _, role := range sortedKeys(info.GetOfferFilters()) {
+		if err := validateOfferFilters(info.GetOfferFilters()[role]); err != nil {
+			return answerf("'FrameworkInfo.offer_filters' of role '%s': %v", role, err)
+		}
+	}
+	if t := info.GetFailoverTimeout(); math.IsNaN(t) || math.Abs(t) > math.MaxInt64/1e9 {
+		return answerf("The framework failover_timeout (%v) is invalid", t)
+	}
+	if id := info.GetId().GetValue(); id != "" && m.wasRemoved(id) {
+		return answer("Framework has been removed")
+	}
+	return nil
+}
+
+func validateRoles(info *mesos.FrameworkInfo) error {
+	if !capabilitiesOf(info).multiRole {
+		if len(info.GetRoles()) > 0 {
+			return answer("'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable")
+		}
+		if err := resource.ValidateRole(info.GetRole()); err != nil {
+			return answerf("'FrameworkInfo.role' is not a valid role: %v", err)
+		}
+		return nil
+	}
+	if info.Role != nil {
+		return answer("'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable")
+	}
+	seen := map[string]bool{}
+	var twice []string
+	for _, r := range info.GetRoles() {
+		if seen[r] && !slices.Contains(twice, r) {
+			twice = append(twice, r)
+		}
+		seen[r] = true
+	}
+	if len(twice) > 0 {
+		return answerf("'FrameworkInfo.roles' contains duplicate items: %s", braces(twice))
+	}
+	for _, r := range info.GetRoles() {
+		if err := resource.ValidateRole(r); err != nil {
+			return answerf("'FrameworkInfo.roles' contains invalid role: %v", err)
+		}
+	}
+	return nil
+}
+
+// braces writes a set of names.
+func braces(names []string) string { return "{ " + strings.Join(names, ", ") + " }" }
+
+func validateOfferFilters(f *mesos.OfferFilters) error {
+	for _, q := range f.GetMinAllocatableResources().GetQuantities() {
+		if len(q.GetQuantities()) == 0 {
+			return answer("a member of 'min_allocatable_resources.quantities' is empty")
+		}
+		if _, err := resource.QuantitiesFromProto(q.GetQuantities()); err != nil {
+			return answerf("'min_allocatable_resources.quantities': %v", err)
+		}
+	}
+	return nil
+}
+
+// validateSubscription checks what comes along with a FrameworkInfo.
+func validateSubscription(info *mesos.FrameworkInfo, suppressed []string, c *scheduler.OfferConstraints) error {
+	roles := rolesOf(info)
+	var strange []string
+	for _, r := range suppressed {
+		if !slices.Contains(roles, r) && !slices.Contains(strange, r) {
+			strange = append(strange, r)
+		}
+	}
+	if len(strange) > 0 {
+		return answerf("Suppressed roles %s are not contained in the set of roles", braces(strange))
+	}
+	for _, r := range sortedKeys(c.GetRoleConstraints()) {
+		if !slices.Contains(roles, r) {
+			return answerf("Offer constraints specify `role_constraints` for a role '%s' not contained in the set of roles", r)
+		}
+	}
+	return nil
+}
+
+// validateUpdate checks that what a framework cannot change has not changed.
+// Mesos: src/master/validation.cpp, framework::validateUpdate.
+func validateUpdate(old, info *mesos.FrameworkInfo) error {
+	if (old.Principal == nil) != (info.Principal == nil) || old.GetPrincipal() != info.GetPrincipal() {
+		return answer("Changing framework's principal is not allowed.")
+	}
+	if old.GetUser() != info.GetUser() {
+		return answerf("Updating 'FrameworkInfo.user' is unsupported; attempted to update from '%s' to '%s'",
+			old.GetUser(), info.GetUser())
+	}
+	if old.GetCheckpoint() != info.GetCheckpoint() {
+		return answerf("Updating 'FrameworkInfo.checkpoint' is unsupported; attempted to update from '%t' to '%t'",
+			old.GetCheckpoint(), info.GetCheckpoint())
+	}
+	return nil
+}
