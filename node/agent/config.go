@@ -83,7 +83,6 @@ type Uplink interface {
 type Meter interface {
 	Add(c telemetry.Container) error
 	Remove(id string)
-	Usage(id string) (telemetry.Usage, bool)
 }
 
 func lookupUser(name string) (uid, gid int, err error) {

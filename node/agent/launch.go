@@ -37,7 +37,7 @@ func (a *Agent) runTasks(m *protocol.RunTask) {
 			a.log.Warn("task is known already and not started again", "framework_id", f.id, "task_id", key.Task, "state", known.state().String())
 			continue
 		}
-		t := &task{key: key, framework: f, executor: key.Task}
+		t := &task{key: key, framework: f, executor: executorOf(info, m.GetExecutor())}
 		t.launch = &checkpoint.Launch{
 			FrameworkId: &mesos.FrameworkID{Value: proto.String(f.id)},
 			Task:        info,
@@ -50,6 +50,16 @@ func (a *Agent) runTasks(m *protocol.RunTask) {
 		}
 		a.launch(t)
 	}
+}
+
+// executorOf is the ID of a task's executor: a command task bears its own.
+func executorOf(info *mesos.TaskInfo, group *mesos.ExecutorInfo) string {
+	for _, e := range []*mesos.ExecutorInfo{group, info.GetExecutor()} {
+		if e != nil {
+			return e.GetExecutorId().GetValue()
+		}
+	}
+	return info.GetTaskId().GetValue()
 }
 
 // framework returns the framework that info describes, known here or not.
@@ -77,9 +87,6 @@ func (a *Agent) check(t *task, m *protocol.RunTask) *refusal {
 		return drop(mesos.TaskStatus_REASON_AGENT_UNKNOWN, "task is for agent %s, this is %q", info.GetAgentId().GetValue(), a.id)
 	}
 	if no := unsupported(t.framework.id, info, m.GetExecutor()); no != nil {
-		if m.GetExecutor() != nil {
-			t.executor = m.GetExecutor().GetExecutorId().GetValue()
-		}
 		return no
 	}
 	all, flat, err := claim(info.GetResources())
@@ -108,6 +115,8 @@ func unsupported(framework string, info *mesos.TaskInfo, executor *mesos.Executo
 		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "task has neither a command nor an executor")
 	case unusable(info.GetCommand()) != "":
 		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "%s", unusable(info.GetCommand()))
+	case len(info.GetCommand().GetUris()) > 0:
+		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "URIs are not fetched by this agent yet")
 	case info.GetHealthCheck() != nil:
 		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "health checks are not supported by this agent yet")
 	case info.GetCheck() != nil:

@@ -201,6 +201,7 @@ func TestRefusals(t *testing.T) {
 		{"group", frameworkInfo(), func(*mesos.TaskInfo) {}, group, erroneous, "task groups"},
 		{"executor", frameworkInfo(), func(i *mesos.TaskInfo) { i.Executor, i.Command = group, nil }, nil, erroneous, "executors"},
 		{"nothing to run", frameworkInfo(), func(i *mesos.TaskInfo) { i.Command = nil }, nil, erroneous, "neither"},
+		{"URIs", frameworkInfo(), func(i *mesos.TaskInfo) { i.Command.Uris = []*mesos.CommandInfo_URI{{Value: proto.String("http://x")}} }, nil, erroneous, "URIs"},
 		{"health check", frameworkInfo(), func(i *mesos.TaskInfo) { i.HealthCheck = &mesos.HealthCheck{} }, nil, erroneous, "health checks"},
 		{"check", frameworkInfo(), func(i *mesos.TaskInfo) { i.Check = &mesos.CheckInfo{} }, nil, erroneous, "checks"},
 		{"path as ID", frameworkInfo(), func(i *mesos.TaskInfo) { i.TaskId = &mesos.TaskID{Value: proto.String("../t1")} }, nil, erroneous, "directory"},

@@ -98,7 +98,12 @@ func (j *Journal) commit(b []byte) error {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		if back := j.file.Truncate(j.size); back != nil {
+		// Cut off for good, before anybody is told that it is not there.
+		back := j.file.Truncate(j.size)
+		if back == nil {
+			back = j.file.Sync()
+		}
+		if back != nil {
 			err = fmt.Errorf("%w; and cut off what was written: %w", err, back)
 		}
 		return err
