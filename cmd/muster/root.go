@@ -45,6 +45,10 @@ Run something:            muster run -- echo hello`,
 		&cobra.Group{ID: "use", Title: "Use a cluster:"},
 		&cobra.Group{ID: "ask", Title: "Ask a cluster:"},
 	)
-	c.AddCommand(daemonCommand(), initCommand(), joinCommand(), devCommand())
+	c.AddCommand(
+		daemonCommand(), initCommand(), joinCommand(), devCommand(),
+		runCommand(), logsCommand(),
+		nodesCommand(), agentsCommand(), frameworksCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
+	)
 	return c
 }
