@@ -142,6 +142,7 @@ func (x *Address) GetPort() int32 {
 	return 0
 }
 
+// Where an agent is reached; set by the master in offers.
 type URL struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Scheme        *string                `protobuf:"bytes,1,req,name=scheme" json:"scheme,omitempty"`
@@ -218,6 +219,7 @@ func (x *URL) GetFragment() string {
 	return ""
 }
 
+// A time in which machines are out of service; without a duration it has no end.
 type Unavailability struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Start         *TimeInfo              `protobuf:"bytes,1,req,name=start" json:"start,omitempty"`
@@ -270,6 +272,7 @@ func (x *Unavailability) GetDuration() *DurationInfo {
 	return nil
 }
 
+// A machine in the maintenance schedule.
 type MachineInfo struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Id             *MachineID             `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
@@ -330,6 +333,7 @@ func (x *MachineInfo) GetUnavailability() *Unavailability {
 	return nil
 }
 
+// Where a master or an agent is, for spreading and for keeping close.
 type DomainInfo struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	FaultDomain   *DomainInfo_FaultDomain `protobuf:"bytes,1,opt,name=fault_domain,json=faultDomain" json:"fault_domain,omitempty"`
@@ -426,6 +430,7 @@ func (x *DomainInfo_FaultDomain) GetZone() *DomainInfo_FaultDomain_ZoneInfo {
 	return nil
 }
 
+// The unit whose parts are close: a data centre.
 type DomainInfo_FaultDomain_RegionInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          *string                `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`
@@ -470,6 +475,7 @@ func (x *DomainInfo_FaultDomain_RegionInfo) GetName() string {
 	return ""
 }
 
+// The unit that fails as a whole: a rack or a room.
 type DomainInfo_FaultDomain_ZoneInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          *string                `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`

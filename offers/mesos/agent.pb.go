@@ -221,11 +221,15 @@ func (AgentInfo_Capability_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_agent_proto_rawDescGZIP(), []int{1, 0, 0}
 }
 
+// The master that leads: for muster, the node whose core decides.
 type MasterInfo struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
-	Id            *string                  `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
-	Ip            *uint32                  `protobuf:"varint,2,req,name=ip" json:"ip,omitempty"`
-	Port          *uint32                  `protobuf:"varint,3,req,name=port,def=5050" json:"port,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A UUID, new with each leadership.
+	Id *string `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
+	// IPv4 in network byte order; address is its better successor.
+	Ip   *uint32 `protobuf:"varint,2,req,name=ip" json:"ip,omitempty"`
+	Port *uint32 `protobuf:"varint,3,req,name=port,def=5050" json:"port,omitempty"`
+	// master@ip:port.
 	Pid           *string                  `protobuf:"bytes,4,opt,name=pid" json:"pid,omitempty"`
 	Hostname      *string                  `protobuf:"bytes,5,opt,name=hostname" json:"hostname,omitempty"`
 	Version       *string                  `protobuf:"bytes,6,opt,name=version" json:"version,omitempty"`
@@ -334,6 +338,7 @@ func (x *MasterInfo) GetCapabilities() []*MasterInfo_Capability {
 	return nil
 }
 
+// An agent as it registers. The master gives it its ID.
 type AgentInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hostname      *string                `protobuf:"bytes,1,req,name=hostname" json:"hostname,omitempty"`
@@ -423,12 +428,15 @@ func (x *AgentInfo) GetDomain() *DomainInfo {
 	return nil
 }
 
+// How an agent is to be drained; set by an operator.
 type DrainConfig struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	MaxGracePeriod *DurationInfo          `protobuf:"bytes,1,opt,name=max_grace_period,json=maxGracePeriod" json:"max_grace_period,omitempty"`
-	MarkGone       *bool                  `protobuf:"varint,2,opt,name=mark_gone,json=markGone,def=0" json:"mark_gone,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bounds the kill policy of every task on the agent.
+	MaxGracePeriod *DurationInfo `protobuf:"bytes,1,opt,name=max_grace_period,json=maxGracePeriod" json:"max_grace_period,omitempty"`
+	// Mark the agent gone when it is drained; it cannot come back.
+	MarkGone      *bool `protobuf:"varint,2,opt,name=mark_gone,json=markGone,def=0" json:"mark_gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 // Default values for DrainConfig fields.
@@ -533,14 +541,15 @@ func (x *DrainInfo) GetConfig() *DrainConfig {
 }
 
 type VersionInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       *string                `protobuf:"bytes,1,req,name=version" json:"version,omitempty"`
-	BuildDate     *string                `protobuf:"bytes,2,opt,name=build_date,json=buildDate" json:"build_date,omitempty"`
-	BuildTime     *float64               `protobuf:"fixed64,3,opt,name=build_time,json=buildTime" json:"build_time,omitempty"`
-	BuildUser     *string                `protobuf:"bytes,4,opt,name=build_user,json=buildUser" json:"build_user,omitempty"`
-	GitSha        *string                `protobuf:"bytes,5,opt,name=git_sha,json=gitSha" json:"git_sha,omitempty"`
-	GitBranch     *string                `protobuf:"bytes,6,opt,name=git_branch,json=gitBranch" json:"git_branch,omitempty"`
-	GitTag        *string                `protobuf:"bytes,7,opt,name=git_tag,json=gitTag" json:"git_tag,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Version   *string                `protobuf:"bytes,1,req,name=version" json:"version,omitempty"`
+	BuildDate *string                `protobuf:"bytes,2,opt,name=build_date,json=buildDate" json:"build_date,omitempty"`
+	// Seconds since 1970.
+	BuildTime     *float64 `protobuf:"fixed64,3,opt,name=build_time,json=buildTime" json:"build_time,omitempty"`
+	BuildUser     *string  `protobuf:"bytes,4,opt,name=build_user,json=buildUser" json:"build_user,omitempty"`
+	GitSha        *string  `protobuf:"bytes,5,opt,name=git_sha,json=gitSha" json:"git_sha,omitempty"`
+	GitBranch     *string  `protobuf:"bytes,6,opt,name=git_branch,json=gitBranch" json:"git_branch,omitempty"`
+	GitTag        *string  `protobuf:"bytes,7,opt,name=git_tag,json=gitTag" json:"git_tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

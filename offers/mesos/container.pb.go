@@ -604,6 +604,7 @@ func (RLimitInfo_RLimit_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_container_proto_rawDescGZIP(), []int{7, 0, 0}
 }
 
+// How a task or an executor is contained; set by the framework.
 type ContainerInfo struct {
 	state         protoimpl.MessageState    `protogen:"open.v1"`
 	Type          *ContainerInfo_Type       `protobuf:"varint,1,req,name=type,enum=mesos.v1.ContainerInfo_Type" json:"type,omitempty"`
@@ -712,6 +713,7 @@ func (x *ContainerInfo) GetTtyInfo() *TTYInfo {
 	return nil
 }
 
+// What an agent tells of a container in its task's statuses.
 type ContainerStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ContainerId   *ContainerID           `protobuf:"bytes,4,opt,name=container_id,json=containerId" json:"container_id,omitempty"`
@@ -824,9 +826,11 @@ func (x *CgroupInfo) GetNetCls() *CgroupInfo_NetCls {
 	return nil
 }
 
+// A network to join (in ContainerInfo), or one that was joined (in ContainerStatus).
 type NetworkInfo struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	IpAddresses   []*NetworkInfo_IPAddress   `protobuf:"bytes,5,rep,name=ip_addresses,json=ipAddresses" json:"ip_addresses,omitempty"`
+	state       protoimpl.MessageState   `protogen:"open.v1"`
+	IpAddresses []*NetworkInfo_IPAddress `protobuf:"bytes,5,rep,name=ip_addresses,json=ipAddresses" json:"ip_addresses,omitempty"`
+	// A network by its CNI name; unset is the host's own.
 	Name          *string                    `protobuf:"bytes,6,opt,name=name" json:"name,omitempty"`
 	Groups        []string                   `protobuf:"bytes,3,rep,name=groups" json:"groups,omitempty"`
 	Labels        *Labels                    `protobuf:"bytes,4,opt,name=labels" json:"labels,omitempty"`
@@ -900,6 +904,7 @@ func (x *NetworkInfo) GetPortMappings() []*NetworkInfo_PortMapping {
 	return nil
 }
 
+// Linux capabilities; a number is the kernel's plus 1000.
 type CapabilityInfo struct {
 	state         protoimpl.MessageState      `protogen:"open.v1"`
 	Capabilities  []CapabilityInfo_Capability `protobuf:"varint,1,rep,name=capabilities,enum=mesos.v1.CapabilityInfo_Capability" json:"capabilities,omitempty"`
@@ -999,16 +1004,19 @@ func (x *SeccompInfo) GetUnconfined() bool {
 type LinuxInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deprecated: Marked as deprecated in mesos/container.proto.
-	CapabilityInfo        *CapabilityInfo    `protobuf:"bytes,1,opt,name=capability_info,json=capabilityInfo" json:"capability_info,omitempty"`
-	BoundingCapabilities  *CapabilityInfo    `protobuf:"bytes,2,opt,name=bounding_capabilities,json=boundingCapabilities" json:"bounding_capabilities,omitempty"`
+	CapabilityInfo *CapabilityInfo `protobuf:"bytes,1,opt,name=capability_info,json=capabilityInfo" json:"capability_info,omitempty"`
+	// The most that any process of the container can have.
+	BoundingCapabilities *CapabilityInfo `protobuf:"bytes,2,opt,name=bounding_capabilities,json=boundingCapabilities" json:"bounding_capabilities,omitempty"`
+	// What its first process starts with.
 	EffectiveCapabilities *CapabilityInfo    `protobuf:"bytes,3,opt,name=effective_capabilities,json=effectiveCapabilities" json:"effective_capabilities,omitempty"`
 	SharePidNamespace     *bool              `protobuf:"varint,4,opt,name=share_pid_namespace,json=sharePidNamespace" json:"share_pid_namespace,omitempty"`
 	Seccomp               *SeccompInfo       `protobuf:"bytes,5,opt,name=seccomp" json:"seccomp,omitempty"`
 	IpcMode               *LinuxInfo_IpcMode `protobuf:"varint,6,opt,name=ipc_mode,json=ipcMode,enum=mesos.v1.LinuxInfo_IpcMode" json:"ipc_mode,omitempty"`
-	ShmSize               *uint32            `protobuf:"varint,7,opt,name=shm_size,json=shmSize" json:"shm_size,omitempty"`
-	ShareCgroups          *bool              `protobuf:"varint,8,opt,name=share_cgroups,json=shareCgroups,def=1" json:"share_cgroups,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// MB of /dev/shm.
+	ShmSize       *uint32 `protobuf:"varint,7,opt,name=shm_size,json=shmSize" json:"shm_size,omitempty"`
+	ShareCgroups  *bool   `protobuf:"varint,8,opt,name=share_cgroups,json=shareCgroups,def=1" json:"share_cgroups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 // Default values for LinuxInfo fields.
@@ -1103,6 +1111,7 @@ func (x *LinuxInfo) GetShareCgroups() bool {
 	return Default_LinuxInfo_ShareCgroups
 }
 
+// Limits of setrlimit; both of hard and soft, or neither for no limit.
 type RLimitInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rlimits       []*RLimitInfo_RLimit   `protobuf:"bytes,1,rep,name=rlimits" json:"rlimits,omitempty"`
@@ -1147,6 +1156,7 @@ func (x *RLimitInfo) GetRlimits() []*RLimitInfo_RLimit {
 	return nil
 }
 
+// Asks for a terminal.
 type TTYInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WindowSize    *TTYInfo_WindowSize    `protobuf:"bytes,1,opt,name=window_size,json=windowSize" json:"window_size,omitempty"`

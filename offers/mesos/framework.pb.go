@@ -100,22 +100,30 @@ func (FrameworkInfo_Capability_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_framework_proto_rawDescGZIP(), []int{0, 0, 0}
 }
 
+// Who a framework is and what it can; set when it subscribes.
 type FrameworkInfo struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	User            *string                `protobuf:"bytes,1,req,name=user" json:"user,omitempty"`
-	Name            *string                `protobuf:"bytes,2,req,name=name" json:"name,omitempty"`
-	Id              *FrameworkID           `protobuf:"bytes,3,opt,name=id" json:"id,omitempty"`
-	FailoverTimeout *float64               `protobuf:"fixed64,4,opt,name=failover_timeout,json=failoverTimeout,def=0" json:"failover_timeout,omitempty"`
-	Checkpoint      *bool                  `protobuf:"varint,5,opt,name=checkpoint,def=0" json:"checkpoint,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whom its tasks run as unless they say otherwise.
+	User *string `protobuf:"bytes,1,req,name=user" json:"user,omitempty"`
+	Name *string `protobuf:"bytes,2,req,name=name" json:"name,omitempty"`
+	// Given by the master; sent again to subscribe as the same framework.
+	Id *FrameworkID `protobuf:"bytes,3,opt,name=id" json:"id,omitempty"`
+	// Seconds its tasks run on while it is disconnected.
+	FailoverTimeout *float64 `protobuf:"fixed64,4,opt,name=failover_timeout,json=failoverTimeout,def=0" json:"failover_timeout,omitempty"`
+	Checkpoint      *bool    `protobuf:"varint,5,opt,name=checkpoint,def=0" json:"checkpoint,omitempty"`
+	// Only for frameworks without MULTI_ROLE.
+	//
 	// Deprecated: Marked as deprecated in mesos/framework.proto.
-	Role          *string                     `protobuf:"bytes,6,opt,name=role,def=*" json:"role,omitempty"`
-	Roles         []string                    `protobuf:"bytes,12,rep,name=roles" json:"roles,omitempty"`
-	Hostname      *string                     `protobuf:"bytes,7,opt,name=hostname" json:"hostname,omitempty"`
-	Principal     *string                     `protobuf:"bytes,8,opt,name=principal" json:"principal,omitempty"`
-	WebuiUrl      *string                     `protobuf:"bytes,9,opt,name=webui_url,json=webuiUrl" json:"webui_url,omitempty"`
-	Capabilities  []*FrameworkInfo_Capability `protobuf:"bytes,10,rep,name=capabilities" json:"capabilities,omitempty"`
-	Labels        *Labels                     `protobuf:"bytes,11,opt,name=labels" json:"labels,omitempty"`
-	OfferFilters  map[string]*OfferFilters    `protobuf:"bytes,13,rep,name=offer_filters,json=offerFilters" json:"offer_filters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Role *string `protobuf:"bytes,6,opt,name=role,def=*" json:"role,omitempty"`
+	// Only for frameworks with MULTI_ROLE.
+	Roles        []string                    `protobuf:"bytes,12,rep,name=roles" json:"roles,omitempty"`
+	Hostname     *string                     `protobuf:"bytes,7,opt,name=hostname" json:"hostname,omitempty"`
+	Principal    *string                     `protobuf:"bytes,8,opt,name=principal" json:"principal,omitempty"`
+	WebuiUrl     *string                     `protobuf:"bytes,9,opt,name=webui_url,json=webuiUrl" json:"webui_url,omitempty"`
+	Capabilities []*FrameworkInfo_Capability `protobuf:"bytes,10,rep,name=capabilities" json:"capabilities,omitempty"`
+	Labels       *Labels                     `protobuf:"bytes,11,opt,name=labels" json:"labels,omitempty"`
+	// By role.
+	OfferFilters  map[string]*OfferFilters `protobuf:"bytes,13,rep,name=offer_filters,json=offerFilters" json:"offer_filters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +257,7 @@ func (x *FrameworkInfo) GetOfferFilters() map[string]*OfferFilters {
 	return nil
 }
 
+// What offers a role wants at all.
 type OfferFilters struct {
 	state                   protoimpl.MessageState                `protogen:"open.v1"`
 	MinAllocatableResources *OfferFilters_MinAllocatableResources `protobuf:"bytes,1,opt,name=min_allocatable_resources,json=minAllocatableResources" json:"min_allocatable_resources,omitempty"`
@@ -293,9 +302,11 @@ func (x *OfferFilters) GetMinAllocatableResources() *OfferFilters_MinAllocatable
 	return nil
 }
 
+// How long to keep away what was declined.
 type Filters struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RefuseSeconds *float64               `protobuf:"fixed64,1,opt,name=refuse_seconds,json=refuseSeconds,def=5" json:"refuse_seconds,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 is no filter; at most a year.
+	RefuseSeconds *float64 `protobuf:"fixed64,1,opt,name=refuse_seconds,json=refuseSeconds,def=5" json:"refuse_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -550,6 +561,7 @@ func (x *OfferFilters_ResourceQuantities) GetQuantities() map[string]*Value_Scal
 	return nil
 }
 
+// An agent is offered if it has one of these quantities or more.
 type OfferFilters_MinAllocatableResources struct {
 	state         protoimpl.MessageState             `protogen:"open.v1"`
 	Quantities    []*OfferFilters_ResourceQuantities `protobuf:"bytes,1,rep,name=quantities" json:"quantities,omitempty"`

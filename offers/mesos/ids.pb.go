@@ -67,6 +67,7 @@ func (x *FrameworkID) GetValue() string {
 	return ""
 }
 
+// Good for one ACCEPT or DECLINE.
 type OfferID struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *string                `protobuf:"bytes,1,req,name=value" json:"value,omitempty"`
@@ -155,6 +156,7 @@ func (x *AgentID) GetValue() string {
 	return ""
 }
 
+// Chosen by the framework; not to be used again.
 type TaskID struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *string                `protobuf:"bytes,1,req,name=value" json:"value,omitempty"`
@@ -199,6 +201,7 @@ func (x *TaskID) GetValue() string {
 	return ""
 }
 
+// Chosen by the framework; unique on an agent.
 type ExecutorID struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *string                `protobuf:"bytes,1,req,name=value" json:"value,omitempty"`
@@ -243,6 +246,7 @@ func (x *ExecutorID) GetValue() string {
 	return ""
 }
 
+// parent is set for containers nested in another.
 type ContainerID struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *string                `protobuf:"bytes,1,req,name=value" json:"value,omitempty"`
@@ -479,6 +483,7 @@ func (x *MachineID) GetIp() string {
 	return ""
 }
 
+// A time since 1970.
 type TimeInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nanoseconds   *int64                 `protobuf:"varint,1,req,name=nanoseconds" json:"nanoseconds,omitempty"`
@@ -523,6 +528,7 @@ func (x *TimeInfo) GetNanoseconds() int64 {
 	return 0
 }
 
+// A length of time.
 type DurationInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nanoseconds   *int64                 `protobuf:"varint,1,req,name=nanoseconds" json:"nanoseconds,omitempty"`

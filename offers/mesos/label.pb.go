@@ -141,6 +141,7 @@ func (Environment_Variable_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_label_proto_rawDescGZIP(), []int{7, 0, 0}
 }
 
+// Free text of the framework or the operator; no meaning to the cluster.
 type Label struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *string                `protobuf:"bytes,1,req,name=key" json:"key,omitempty"`
@@ -237,6 +238,7 @@ func (x *Labels) GetLabels() []*Label {
 	return nil
 }
 
+// An option passed on as it is.
 type Parameter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *string                `protobuf:"bytes,1,req,name=key" json:"key,omitempty"`
@@ -429,6 +431,7 @@ func (x *Credentials) GetCredentials() []*Credential {
 	return nil
 }
 
+// A secret by value, or by reference to a store.
 type Secret struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          *Secret_Type           `protobuf:"varint,1,opt,name=type,enum=mesos.v1.Secret_Type" json:"type,omitempty"`
@@ -489,6 +492,7 @@ func (x *Secret) GetValue() *Secret_Value {
 	return nil
 }
 
+// Environment variables of a command.
 type Environment struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Variables     []*Environment_Variable `protobuf:"bytes,1,rep,name=variables" json:"variables,omitempty"`

@@ -186,18 +186,22 @@ func (Offer_Operation_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_offer_proto_rawDescGZIP(), []int{0, 0, 0}
 }
 
+// What an agent has free, offered to one framework in one of its roles.
 type Offer struct {
-	state          protoimpl.MessageState   `protogen:"open.v1"`
-	Id             *OfferID                 `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
-	FrameworkId    *FrameworkID             `protobuf:"bytes,2,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
-	AgentId        *AgentID                 `protobuf:"bytes,3,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
-	Hostname       *string                  `protobuf:"bytes,4,req,name=hostname" json:"hostname,omitempty"`
-	Url            *URL                     `protobuf:"bytes,8,opt,name=url" json:"url,omitempty"`
-	Domain         *DomainInfo              `protobuf:"bytes,11,opt,name=domain" json:"domain,omitempty"`
-	Resources      []*Resource              `protobuf:"bytes,5,rep,name=resources" json:"resources,omitempty"`
-	Attributes     []*Attribute             `protobuf:"bytes,7,rep,name=attributes" json:"attributes,omitempty"`
-	ExecutorIds    []*ExecutorID            `protobuf:"bytes,6,rep,name=executor_ids,json=executorIds" json:"executor_ids,omitempty"`
-	Unavailability *Unavailability          `protobuf:"bytes,9,opt,name=unavailability" json:"unavailability,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          *OfferID               `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
+	FrameworkId *FrameworkID           `protobuf:"bytes,2,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	AgentId     *AgentID               `protobuf:"bytes,3,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	Hostname    *string                `protobuf:"bytes,4,req,name=hostname" json:"hostname,omitempty"`
+	Url         *URL                   `protobuf:"bytes,8,opt,name=url" json:"url,omitempty"`
+	Domain      *DomainInfo            `protobuf:"bytes,11,opt,name=domain" json:"domain,omitempty"`
+	Resources   []*Resource            `protobuf:"bytes,5,rep,name=resources" json:"resources,omitempty"`
+	Attributes  []*Attribute           `protobuf:"bytes,7,rep,name=attributes" json:"attributes,omitempty"`
+	// The framework's executors that run there already.
+	ExecutorIds []*ExecutorID `protobuf:"bytes,6,rep,name=executor_ids,json=executorIds" json:"executor_ids,omitempty"`
+	// When the agent is scheduled for maintenance.
+	Unavailability *Unavailability `protobuf:"bytes,9,opt,name=unavailability" json:"unavailability,omitempty"`
+	// The role; only for frameworks with MULTI_ROLE.
 	AllocationInfo *Resource_AllocationInfo `protobuf:"bytes,10,opt,name=allocation_info,json=allocationInfo" json:"allocation_info,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -310,6 +314,7 @@ func (x *Offer) GetAllocationInfo() *Resource_AllocationInfo {
 	return nil
 }
 
+// Asks a framework to leave an agent in time; answering is a courtesy.
 type InverseOffer struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Id             *OfferID               `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
@@ -570,9 +575,11 @@ func (x *OperationStatus) GetResourceProviderId() *ResourceProviderID {
 	return nil
 }
 
+// One step of an ACCEPT; each sees what the ones before it left.
 type Offer_Operation struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Type          *Offer_Operation_Type         `protobuf:"varint,1,opt,name=type,enum=mesos.v1.Offer_Operation_Type" json:"type,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  *Offer_Operation_Type  `protobuf:"varint,1,opt,name=type,enum=mesos.v1.Offer_Operation_Type" json:"type,omitempty"`
+	// Set to be told of the outcome.
 	Id            *OperationID                  `protobuf:"bytes,12,opt,name=id" json:"id,omitempty"`
 	Launch        *Offer_Operation_Launch       `protobuf:"bytes,2,opt,name=launch" json:"launch,omitempty"`
 	LaunchGroup   *Offer_Operation_LaunchGroup  `protobuf:"bytes,7,opt,name=launch_group,json=launchGroup" json:"launch_group,omitempty"`
@@ -746,6 +753,7 @@ func (x *Offer_Operation_Launch) GetTaskInfos() []*TaskInfo {
 	return nil
 }
 
+// A pod: all of its tasks are launched, or none.
 type Offer_Operation_LaunchGroup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Executor      *ExecutorInfo          `protobuf:"bytes,1,req,name=executor" json:"executor,omitempty"`
@@ -798,6 +806,7 @@ func (x *Offer_Operation_LaunchGroup) GetTaskGroup() *TaskGroupInfo {
 	return nil
 }
 
+// Makes a reservation, or refines the one of source.
 type Offer_Operation_Reserve struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Source        []*Resource            `protobuf:"bytes,2,rep,name=source" json:"source,omitempty"`

@@ -285,6 +285,7 @@ func (x *Value) GetText() *Value_Text {
 	return nil
 }
 
+// A fact about an agent, set in its configuration.
 type Attribute struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          *string                `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`
@@ -369,6 +370,7 @@ func (x *Attribute) GetText() *Value_Text {
 	return nil
 }
 
+// Something of an agent that can be used up: cpus, mem (MB), disk (MB), gpus, ports, or what the operator names.
 type Resource struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	ProviderId *ResourceProviderID    `protobuf:"bytes,12,opt,name=provider_id,json=providerId" json:"provider_id,omitempty"`
@@ -377,16 +379,20 @@ type Resource struct {
 	Scalar     *Value_Scalar          `protobuf:"bytes,3,opt,name=scalar" json:"scalar,omitempty"`
 	Ranges     *Value_Ranges          `protobuf:"bytes,4,opt,name=ranges" json:"ranges,omitempty"`
 	Set        *Value_Set             `protobuf:"bytes,5,opt,name=set" json:"set,omitempty"`
+	// The old form of one reservation: * is none.
+	//
 	// Deprecated: Marked as deprecated in mesos/resource.proto.
-	Role           *string                     `protobuf:"bytes,6,opt,name=role,def=*" json:"role,omitempty"`
-	AllocationInfo *Resource_AllocationInfo    `protobuf:"bytes,11,opt,name=allocation_info,json=allocationInfo" json:"allocation_info,omitempty"`
-	Reservation    *Resource_ReservationInfo   `protobuf:"bytes,8,opt,name=reservation" json:"reservation,omitempty"`
-	Reservations   []*Resource_ReservationInfo `protobuf:"bytes,13,rep,name=reservations" json:"reservations,omitempty"`
-	Disk           *Resource_DiskInfo          `protobuf:"bytes,7,opt,name=disk" json:"disk,omitempty"`
-	Revocable      *Resource_RevocableInfo     `protobuf:"bytes,9,opt,name=revocable" json:"revocable,omitempty"`
-	Shared         *Resource_SharedInfo        `protobuf:"bytes,10,opt,name=shared" json:"shared,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Role           *string                  `protobuf:"bytes,6,opt,name=role,def=*" json:"role,omitempty"`
+	AllocationInfo *Resource_AllocationInfo `protobuf:"bytes,11,opt,name=allocation_info,json=allocationInfo" json:"allocation_info,omitempty"`
+	// The old form of a dynamic reservation.
+	Reservation *Resource_ReservationInfo `protobuf:"bytes,8,opt,name=reservation" json:"reservation,omitempty"`
+	// A stack: each refines the one before.
+	Reservations  []*Resource_ReservationInfo `protobuf:"bytes,13,rep,name=reservations" json:"reservations,omitempty"`
+	Disk          *Resource_DiskInfo          `protobuf:"bytes,7,opt,name=disk" json:"disk,omitempty"`
+	Revocable     *Resource_RevocableInfo     `protobuf:"bytes,9,opt,name=revocable" json:"revocable,omitempty"`
+	Shared        *Resource_SharedInfo        `protobuf:"bytes,10,opt,name=shared" json:"shared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 // Default values for Resource fields.
@@ -568,6 +574,7 @@ func (x *Request) GetResources() []*Resource {
 	return nil
 }
 
+// A role's share, in proportion to the others'; 1 if not set.
 type WeightInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Weight        *float64               `protobuf:"fixed64,1,req,name=weight" json:"weight,omitempty"`
@@ -688,6 +695,7 @@ func (x *Role) GetResources() []*Resource {
 	return nil
 }
 
+// A quantity; three decimals count.
 type Value_Scalar struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *float64               `protobuf:"fixed64,1,req,name=value" json:"value,omitempty"`
@@ -732,6 +740,7 @@ func (x *Value_Scalar) GetValue() float64 {
 	return 0
 }
 
+// Both ends are included.
 type Value_Range struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Begin         *uint64                `protobuf:"varint,1,req,name=begin" json:"begin,omitempty"`
@@ -916,6 +925,7 @@ func (x *Value_Text) GetValue() string {
 	return ""
 }
 
+// The role it is offered or allocated to.
 type Resource_AllocationInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Role          *string                `protobuf:"bytes,1,opt,name=role" json:"role,omitempty"`
@@ -960,6 +970,7 @@ func (x *Resource_AllocationInfo) GetRole() string {
 	return ""
 }
 
+// Keeps a resource for a role.
 type Resource_ReservationInfo struct {
 	state         protoimpl.MessageState         `protogen:"open.v1"`
 	Type          *Resource_ReservationInfo_Type `protobuf:"varint,4,opt,name=type,enum=mesos.v1.Resource_ReservationInfo_Type" json:"type,omitempty"`
@@ -1088,6 +1099,7 @@ func (x *Resource_DiskInfo) GetSource() *Resource_DiskInfo_Source {
 	return nil
 }
 
+// May be taken back at any time: it is allocated to another, who does not use it now.
 type Resource_RevocableInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1124,6 +1136,7 @@ func (*Resource_RevocableInfo) Descriptor() ([]byte, []int) {
 	return file_mesos_resource_proto_rawDescGZIP(), []int{2, 3}
 }
 
+// May be offered again while it is used.
 type Resource_SharedInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1160,6 +1173,7 @@ func (*Resource_SharedInfo) Descriptor() ([]byte, []int) {
 	return file_mesos_resource_proto_rawDescGZIP(), []int{2, 4}
 }
 
+// A volume that outlives its task; its ID is unique for a role on an agent.
 type Resource_DiskInfo_Persistence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            *string                `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
@@ -1212,6 +1226,7 @@ func (x *Resource_DiskInfo_Persistence) GetPrincipal() string {
 	return ""
 }
 
+// The disk, if it is not the one of the sandbox.
 type Resource_DiskInfo_Source struct {
 	state         protoimpl.MessageState          `protogen:"open.v1"`
 	Type          *Resource_DiskInfo_Source_Type  `protobuf:"varint,1,req,name=type,enum=mesos.v1.Resource_DiskInfo_Source_Type" json:"type,omitempty"`

@@ -633,25 +633,28 @@ func (DiscoveryInfo_Visibility) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_task_proto_rawDescGZIP(), []int{13, 0}
 }
 
+// What to run; set by the framework. Either command or executor.
 type TaskInfo struct {
-	state             protoimpl.MessageState   `protogen:"open.v1"`
-	Name              *string                  `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`
-	TaskId            *TaskID                  `protobuf:"bytes,2,req,name=task_id,json=taskId" json:"task_id,omitempty"`
-	AgentId           *AgentID                 `protobuf:"bytes,3,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
-	Resources         []*Resource              `protobuf:"bytes,4,rep,name=resources" json:"resources,omitempty"`
-	Executor          *ExecutorInfo            `protobuf:"bytes,5,opt,name=executor" json:"executor,omitempty"`
-	Command           *CommandInfo             `protobuf:"bytes,7,opt,name=command" json:"command,omitempty"`
-	Container         *ContainerInfo           `protobuf:"bytes,9,opt,name=container" json:"container,omitempty"`
-	HealthCheck       *HealthCheck             `protobuf:"bytes,8,opt,name=health_check,json=healthCheck" json:"health_check,omitempty"`
-	Check             *CheckInfo               `protobuf:"bytes,13,opt,name=check" json:"check,omitempty"`
-	KillPolicy        *KillPolicy              `protobuf:"bytes,12,opt,name=kill_policy,json=killPolicy" json:"kill_policy,omitempty"`
-	Data              []byte                   `protobuf:"bytes,6,opt,name=data" json:"data,omitempty"`
-	Labels            *Labels                  `protobuf:"bytes,10,opt,name=labels" json:"labels,omitempty"`
-	Discovery         *DiscoveryInfo           `protobuf:"bytes,11,opt,name=discovery" json:"discovery,omitempty"`
-	MaxCompletionTime *DurationInfo            `protobuf:"bytes,14,opt,name=max_completion_time,json=maxCompletionTime" json:"max_completion_time,omitempty"`
-	Limits            map[string]*Value_Scalar `protobuf:"bytes,15,rep,name=limits" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        *string                `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`
+	TaskId      *TaskID                `protobuf:"bytes,2,req,name=task_id,json=taskId" json:"task_id,omitempty"`
+	AgentId     *AgentID               `protobuf:"bytes,3,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	Resources   []*Resource            `protobuf:"bytes,4,rep,name=resources" json:"resources,omitempty"`
+	Executor    *ExecutorInfo          `protobuf:"bytes,5,opt,name=executor" json:"executor,omitempty"`
+	Command     *CommandInfo           `protobuf:"bytes,7,opt,name=command" json:"command,omitempty"`
+	Container   *ContainerInfo         `protobuf:"bytes,9,opt,name=container" json:"container,omitempty"`
+	HealthCheck *HealthCheck           `protobuf:"bytes,8,opt,name=health_check,json=healthCheck" json:"health_check,omitempty"`
+	Check       *CheckInfo             `protobuf:"bytes,13,opt,name=check" json:"check,omitempty"`
+	KillPolicy  *KillPolicy            `protobuf:"bytes,12,opt,name=kill_policy,json=killPolicy" json:"kill_policy,omitempty"`
+	// For the executor alone.
+	Data              []byte         `protobuf:"bytes,6,opt,name=data" json:"data,omitempty"`
+	Labels            *Labels        `protobuf:"bytes,10,opt,name=labels" json:"labels,omitempty"`
+	Discovery         *DiscoveryInfo `protobuf:"bytes,11,opt,name=discovery" json:"discovery,omitempty"`
+	MaxCompletionTime *DurationInfo  `protobuf:"bytes,14,opt,name=max_completion_time,json=maxCompletionTime" json:"max_completion_time,omitempty"`
+	// By resource name, cpus and mem; what a task may burst to above its resources. Infinity is no limit.
+	Limits        map[string]*Value_Scalar `protobuf:"bytes,15,rep,name=limits" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskInfo) Reset() {
@@ -833,16 +836,19 @@ func (x *TaskGroupInfo) GetTasks() []*TaskInfo {
 	return nil
 }
 
+// A task as the master and the agents know it.
 type Task struct {
-	state             protoimpl.MessageState   `protogen:"open.v1"`
-	Name              *string                  `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`
-	TaskId            *TaskID                  `protobuf:"bytes,2,req,name=task_id,json=taskId" json:"task_id,omitempty"`
-	FrameworkId       *FrameworkID             `protobuf:"bytes,3,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
-	ExecutorId        *ExecutorID              `protobuf:"bytes,4,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
-	AgentId           *AgentID                 `protobuf:"bytes,5,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
-	State             *TaskState               `protobuf:"varint,6,req,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
-	Resources         []*Resource              `protobuf:"bytes,7,rep,name=resources" json:"resources,omitempty"`
-	Statuses          []*TaskStatus            `protobuf:"bytes,8,rep,name=statuses" json:"statuses,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        *string                `protobuf:"bytes,1,req,name=name" json:"name,omitempty"`
+	TaskId      *TaskID                `protobuf:"bytes,2,req,name=task_id,json=taskId" json:"task_id,omitempty"`
+	FrameworkId *FrameworkID           `protobuf:"bytes,3,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	ExecutorId  *ExecutorID            `protobuf:"bytes,4,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
+	AgentId     *AgentID               `protobuf:"bytes,5,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	// The latest state its agent knows.
+	State     *TaskState    `protobuf:"varint,6,req,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
+	Resources []*Resource   `protobuf:"bytes,7,rep,name=resources" json:"resources,omitempty"`
+	Statuses  []*TaskStatus `protobuf:"bytes,8,rep,name=statuses" json:"statuses,omitempty"`
+	// The state of the latest status that was sent and not acknowledged.
 	StatusUpdateState *TaskState               `protobuf:"varint,9,opt,name=status_update_state,json=statusUpdateState,enum=mesos.v1.TaskState" json:"status_update_state,omitempty"`
 	StatusUpdateUuid  []byte                   `protobuf:"bytes,10,opt,name=status_update_uuid,json=statusUpdateUuid" json:"status_update_uuid,omitempty"`
 	Labels            *Labels                  `protobuf:"bytes,11,opt,name=labels" json:"labels,omitempty"`
@@ -1049,18 +1055,22 @@ func (x *TaskResourceLimitation) GetResources() []*Resource {
 	return nil
 }
 
+// A change of a task, or the answer to a reconciliation.
 type TaskStatus struct {
-	state           protoimpl.MessageState  `protogen:"open.v1"`
-	TaskId          *TaskID                 `protobuf:"bytes,1,req,name=task_id,json=taskId" json:"task_id,omitempty"`
-	State           *TaskState              `protobuf:"varint,2,req,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
-	Message         *string                 `protobuf:"bytes,4,opt,name=message" json:"message,omitempty"`
-	Source          *TaskStatus_Source      `protobuf:"varint,9,opt,name=source,enum=mesos.v1.TaskStatus_Source" json:"source,omitempty"`
-	Reason          *TaskStatus_Reason      `protobuf:"varint,10,opt,name=reason,enum=mesos.v1.TaskStatus_Reason" json:"reason,omitempty"`
-	Data            []byte                  `protobuf:"bytes,3,opt,name=data" json:"data,omitempty"`
-	AgentId         *AgentID                `protobuf:"bytes,5,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
-	ExecutorId      *ExecutorID             `protobuf:"bytes,7,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
-	Timestamp       *float64                `protobuf:"fixed64,6,opt,name=timestamp" json:"timestamp,omitempty"`
-	Uuid            []byte                  `protobuf:"bytes,11,opt,name=uuid" json:"uuid,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	TaskId     *TaskID                `protobuf:"bytes,1,req,name=task_id,json=taskId" json:"task_id,omitempty"`
+	State      *TaskState             `protobuf:"varint,2,req,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
+	Message    *string                `protobuf:"bytes,4,opt,name=message" json:"message,omitempty"`
+	Source     *TaskStatus_Source     `protobuf:"varint,9,opt,name=source,enum=mesos.v1.TaskStatus_Source" json:"source,omitempty"`
+	Reason     *TaskStatus_Reason     `protobuf:"varint,10,opt,name=reason,enum=mesos.v1.TaskStatus_Reason" json:"reason,omitempty"`
+	Data       []byte                 `protobuf:"bytes,3,opt,name=data" json:"data,omitempty"`
+	AgentId    *AgentID               `protobuf:"bytes,5,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	ExecutorId *ExecutorID            `protobuf:"bytes,7,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
+	// Seconds since 1970.
+	Timestamp *float64 `protobuf:"fixed64,6,opt,name=timestamp" json:"timestamp,omitempty"`
+	// 16 bytes; set if the status must be acknowledged.
+	Uuid []byte `protobuf:"bytes,11,opt,name=uuid" json:"uuid,omitempty"`
+	// Set once a health check has a result.
 	Healthy         *bool                   `protobuf:"varint,8,opt,name=healthy" json:"healthy,omitempty"`
 	CheckStatus     *CheckStatusInfo        `protobuf:"bytes,15,opt,name=check_status,json=checkStatus" json:"check_status,omitempty"`
 	Labels          *Labels                 `protobuf:"bytes,12,opt,name=labels" json:"labels,omitempty"`
@@ -1281,6 +1291,7 @@ func (x *CheckStatusInfo) GetTcp() *CheckStatusInfo_Tcp {
 	return nil
 }
 
+// A check whose result is told and has no other effect.
 type CheckInfo struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Type            *CheckInfo_Type        `protobuf:"varint,1,opt,name=type,enum=mesos.v1.CheckInfo_Type" json:"type,omitempty"`
@@ -1380,19 +1391,22 @@ func (x *CheckInfo) GetTimeoutSeconds() float64 {
 	return Default_CheckInfo_TimeoutSeconds
 }
 
+// A check that has the task killed when it fails too often.
 type HealthCheck struct {
-	state               protoimpl.MessageState     `protogen:"open.v1"`
-	DelaySeconds        *float64                   `protobuf:"fixed64,2,opt,name=delay_seconds,json=delaySeconds,def=15" json:"delay_seconds,omitempty"`
-	IntervalSeconds     *float64                   `protobuf:"fixed64,3,opt,name=interval_seconds,json=intervalSeconds,def=10" json:"interval_seconds,omitempty"`
-	TimeoutSeconds      *float64                   `protobuf:"fixed64,4,opt,name=timeout_seconds,json=timeoutSeconds,def=20" json:"timeout_seconds,omitempty"`
-	ConsecutiveFailures *uint32                    `protobuf:"varint,5,opt,name=consecutive_failures,json=consecutiveFailures,def=3" json:"consecutive_failures,omitempty"`
-	GracePeriodSeconds  *float64                   `protobuf:"fixed64,6,opt,name=grace_period_seconds,json=gracePeriodSeconds,def=10" json:"grace_period_seconds,omitempty"`
-	Type                *HealthCheck_Type          `protobuf:"varint,8,opt,name=type,enum=mesos.v1.HealthCheck_Type" json:"type,omitempty"`
-	Command             *CommandInfo               `protobuf:"bytes,7,opt,name=command" json:"command,omitempty"`
-	Http                *HealthCheck_HTTPCheckInfo `protobuf:"bytes,1,opt,name=http" json:"http,omitempty"`
-	Tcp                 *HealthCheck_TCPCheckInfo  `protobuf:"bytes,9,opt,name=tcp" json:"tcp,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	DelaySeconds    *float64               `protobuf:"fixed64,2,opt,name=delay_seconds,json=delaySeconds,def=15" json:"delay_seconds,omitempty"`
+	IntervalSeconds *float64               `protobuf:"fixed64,3,opt,name=interval_seconds,json=intervalSeconds,def=10" json:"interval_seconds,omitempty"`
+	TimeoutSeconds  *float64               `protobuf:"fixed64,4,opt,name=timeout_seconds,json=timeoutSeconds,def=20" json:"timeout_seconds,omitempty"`
+	// How many have the task killed.
+	ConsecutiveFailures *uint32 `protobuf:"varint,5,opt,name=consecutive_failures,json=consecutiveFailures,def=3" json:"consecutive_failures,omitempty"`
+	// After the start: failures do not count yet.
+	GracePeriodSeconds *float64                   `protobuf:"fixed64,6,opt,name=grace_period_seconds,json=gracePeriodSeconds,def=10" json:"grace_period_seconds,omitempty"`
+	Type               *HealthCheck_Type          `protobuf:"varint,8,opt,name=type,enum=mesos.v1.HealthCheck_Type" json:"type,omitempty"`
+	Command            *CommandInfo               `protobuf:"bytes,7,opt,name=command" json:"command,omitempty"`
+	Http               *HealthCheck_HTTPCheckInfo `protobuf:"bytes,1,opt,name=http" json:"http,omitempty"`
+	Tcp                *HealthCheck_TCPCheckInfo  `protobuf:"bytes,9,opt,name=tcp" json:"tcp,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 // Default values for HealthCheck fields.
@@ -1498,8 +1512,9 @@ func (x *HealthCheck) GetTcp() *HealthCheck_TCPCheckInfo {
 }
 
 type KillPolicy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GracePeriod   *DurationInfo          `protobuf:"bytes,1,opt,name=grace_period,json=gracePeriod" json:"grace_period,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Between SIGTERM and SIGKILL.
+	GracePeriod   *DurationInfo `protobuf:"bytes,1,opt,name=grace_period,json=gracePeriod" json:"grace_period,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1541,14 +1556,16 @@ func (x *KillPolicy) GetGracePeriod() *DurationInfo {
 	return nil
 }
 
+// A shell command (value), or a program (value) and its arguments, of which the first is its own name.
 type CommandInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uris          []*CommandInfo_URI     `protobuf:"bytes,1,rep,name=uris" json:"uris,omitempty"`
-	Environment   *Environment           `protobuf:"bytes,2,opt,name=environment" json:"environment,omitempty"`
-	Shell         *bool                  `protobuf:"varint,6,opt,name=shell,def=1" json:"shell,omitempty"`
-	Value         *string                `protobuf:"bytes,3,opt,name=value" json:"value,omitempty"`
-	Arguments     []string               `protobuf:"bytes,7,rep,name=arguments" json:"arguments,omitempty"`
-	User          *string                `protobuf:"bytes,5,opt,name=user" json:"user,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Uris        []*CommandInfo_URI     `protobuf:"bytes,1,rep,name=uris" json:"uris,omitempty"`
+	Environment *Environment           `protobuf:"bytes,2,opt,name=environment" json:"environment,omitempty"`
+	Shell       *bool                  `protobuf:"varint,6,opt,name=shell,def=1" json:"shell,omitempty"`
+	Value       *string                `protobuf:"bytes,3,opt,name=value" json:"value,omitempty"`
+	Arguments   []string               `protobuf:"bytes,7,rep,name=arguments" json:"arguments,omitempty"`
+	// Whom it runs as; the framework's user if not set.
+	User          *string `protobuf:"bytes,5,opt,name=user" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1630,6 +1647,7 @@ func (x *CommandInfo) GetUser() string {
 	return ""
 }
 
+// What runs tasks on an agent for a framework.
 type ExecutorInfo struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Type        *ExecutorInfo_Type     `protobuf:"varint,15,opt,name=type,enum=mesos.v1.ExecutorInfo_Type" json:"type,omitempty"`
@@ -1640,11 +1658,12 @@ type ExecutorInfo struct {
 	Resources   []*Resource            `protobuf:"bytes,5,rep,name=resources" json:"resources,omitempty"`
 	Name        *string                `protobuf:"bytes,9,opt,name=name" json:"name,omitempty"`
 	// Deprecated: Marked as deprecated in mesos/task.proto.
-	Source              *string        `protobuf:"bytes,10,opt,name=source" json:"source,omitempty"`
-	Data                []byte         `protobuf:"bytes,4,opt,name=data" json:"data,omitempty"`
-	Discovery           *DiscoveryInfo `protobuf:"bytes,12,opt,name=discovery" json:"discovery,omitempty"`
-	ShutdownGracePeriod *DurationInfo  `protobuf:"bytes,13,opt,name=shutdown_grace_period,json=shutdownGracePeriod" json:"shutdown_grace_period,omitempty"`
-	Labels              *Labels        `protobuf:"bytes,14,opt,name=labels" json:"labels,omitempty"`
+	Source    *string        `protobuf:"bytes,10,opt,name=source" json:"source,omitempty"`
+	Data      []byte         `protobuf:"bytes,4,opt,name=data" json:"data,omitempty"`
+	Discovery *DiscoveryInfo `protobuf:"bytes,12,opt,name=discovery" json:"discovery,omitempty"`
+	// Between SHUTDOWN and SIGKILL.
+	ShutdownGracePeriod *DurationInfo `protobuf:"bytes,13,opt,name=shutdown_grace_period,json=shutdownGracePeriod" json:"shutdown_grace_period,omitempty"`
+	Labels              *Labels       `protobuf:"bytes,14,opt,name=labels" json:"labels,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1884,6 +1903,7 @@ func (x *Ports) GetPorts() []*Port {
 	return nil
 }
 
+// For service discovery; the cluster passes it on.
 type DiscoveryInfo struct {
 	state         protoimpl.MessageState    `protogen:"open.v1"`
 	Visibility    *DiscoveryInfo_Visibility `protobuf:"varint,1,req,name=visibility,enum=mesos.v1.DiscoveryInfo_Visibility" json:"visibility,omitempty"`
@@ -2386,6 +2406,7 @@ func (x *HealthCheck_TCPCheckInfo) GetPort() uint32 {
 	return 0
 }
 
+// Fetched into the sandbox before the task starts.
 type CommandInfo_URI struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *string                `protobuf:"bytes,1,req,name=value" json:"value,omitempty"`

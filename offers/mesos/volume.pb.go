@@ -390,11 +390,12 @@ func (MountPropagation_Mode) EnumDescriptor() ([]byte, []int) {
 }
 
 type Image struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          *Image_Type            `protobuf:"varint,1,req,name=type,enum=mesos.v1.Image_Type" json:"type,omitempty"`
-	Appc          *Image_Appc            `protobuf:"bytes,2,opt,name=appc" json:"appc,omitempty"`
-	Docker        *Image_Docker          `protobuf:"bytes,3,opt,name=docker" json:"docker,omitempty"`
-	Cached        *bool                  `protobuf:"varint,4,opt,name=cached,def=1" json:"cached,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Type   *Image_Type            `protobuf:"varint,1,req,name=type,enum=mesos.v1.Image_Type" json:"type,omitempty"`
+	Appc   *Image_Appc            `protobuf:"bytes,2,opt,name=appc" json:"appc,omitempty"`
+	Docker *Image_Docker          `protobuf:"bytes,3,opt,name=docker" json:"docker,omitempty"`
+	// An image on the agent will do; else the registry is asked each time.
+	Cached        *bool `protobuf:"varint,4,opt,name=cached,def=1" json:"cached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,13 +463,15 @@ func (x *Image) GetCached() bool {
 	return Default_Image_Cached
 }
 
+// A directory seen inside a container.
 type Volume struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mode          *Volume_Mode           `protobuf:"varint,3,req,name=mode,enum=mesos.v1.Volume_Mode" json:"mode,omitempty"`
-	ContainerPath *string                `protobuf:"bytes,1,req,name=container_path,json=containerPath" json:"container_path,omitempty"`
-	HostPath      *string                `protobuf:"bytes,2,opt,name=host_path,json=hostPath" json:"host_path,omitempty"`
-	Image         *Image                 `protobuf:"bytes,4,opt,name=image" json:"image,omitempty"`
-	Source        *Volume_Source         `protobuf:"bytes,5,opt,name=source" json:"source,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Mode  *Volume_Mode           `protobuf:"varint,3,req,name=mode,enum=mesos.v1.Volume_Mode" json:"mode,omitempty"`
+	// Relative paths are below the sandbox.
+	ContainerPath *string        `protobuf:"bytes,1,req,name=container_path,json=containerPath" json:"container_path,omitempty"`
+	HostPath      *string        `protobuf:"bytes,2,opt,name=host_path,json=hostPath" json:"host_path,omitempty"`
+	Image         *Image         `protobuf:"bytes,4,opt,name=image" json:"image,omitempty"`
+	Source        *Volume_Source `protobuf:"bytes,5,opt,name=source" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -900,6 +903,7 @@ func (x *Volume_Source_HostPath) GetMountPropagation() *MountPropagation {
 	return nil
 }
 
+// A path of the container's own sandbox, or of its parent's.
 type Volume_Source_SandboxPath struct {
 	state         protoimpl.MessageState          `protogen:"open.v1"`
 	Type          *Volume_Source_SandboxPath_Type `protobuf:"varint,1,opt,name=type,enum=mesos.v1.Volume_Source_SandboxPath_Type" json:"type,omitempty"`

@@ -521,6 +521,7 @@ func (ProcessIO_Control_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_agent_agent_proto_rawDescGZIP(), []int{2, 1, 0}
 }
 
+// From an operator, or from a default executor, to an agent. The field named like the type is set.
 type Call struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Type            *Call_Type             `protobuf:"varint,1,opt,name=type,enum=mesos.v1.agent.Call_Type" json:"type,omitempty"`
@@ -741,6 +742,7 @@ func (x *Call) GetPruneImages() *Call_PruneImages {
 	return nil
 }
 
+// From an agent. The field named like the type is set.
 type Response struct {
 	state                protoimpl.MessageState         `protogen:"open.v1"`
 	Type                 *Response_Type                 `protobuf:"varint,1,opt,name=type,enum=mesos.v1.agent.Response_Type" json:"type,omitempty"`
@@ -921,6 +923,7 @@ func (x *Response) GetWaitContainer() *Response_WaitContainer {
 	return nil
 }
 
+// A piece of a container's input or output.
 type ProcessIO struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          *ProcessIO_Type        `protobuf:"varint,1,opt,name=type,enum=mesos.v1.agent.ProcessIO_Type" json:"type,omitempty"`
@@ -1493,6 +1496,7 @@ func (x *Call_LaunchNestedContainerSession) GetContainer() *mesos.ContainerInfo 
 	return nil
 }
 
+// The first of the stream names the container; those after it carry input.
 type Call_AttachContainerInput struct {
 	state         protoimpl.MessageState          `protogen:"open.v1"`
 	Type          *Call_AttachContainerInput_Type `protobuf:"varint,1,opt,name=type,enum=mesos.v1.agent.Call_AttachContainerInput_Type" json:"type,omitempty"`
@@ -1718,9 +1722,10 @@ func (x *Call_WaitContainer) GetContainerId() *mesos.ContainerID {
 }
 
 type Call_KillContainer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContainerId   *mesos.ContainerID     `protobuf:"bytes,1,req,name=container_id,json=containerId" json:"container_id,omitempty"`
-	Signal        *int32                 `protobuf:"varint,2,opt,name=signal" json:"signal,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId *mesos.ContainerID     `protobuf:"bytes,1,req,name=container_id,json=containerId" json:"container_id,omitempty"`
+	// SIGKILL if not set.
+	Signal        *int32 `protobuf:"varint,2,opt,name=signal" json:"signal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

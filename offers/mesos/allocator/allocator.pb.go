@@ -83,6 +83,7 @@ func (InverseOfferStatus_Status) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_allocator_allocator_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// A framework's latest answer.
 type InverseOfferStatus struct {
 	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Status        *InverseOfferStatus_Status `protobuf:"varint,1,req,name=status,enum=mesos.v1.allocator.InverseOfferStatus_Status" json:"status,omitempty"`

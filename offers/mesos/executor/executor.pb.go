@@ -169,6 +169,7 @@ func (Call_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_executor_executor_proto_rawDescGZIP(), []int{1, 0}
 }
 
+// From an agent to an executor. The field named like the type is set.
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          *Event_Type            `protobuf:"varint,1,opt,name=type,enum=mesos.v1.executor.Event_Type" json:"type,omitempty"`
@@ -269,6 +270,7 @@ func (x *Event) GetError() *Event_Error {
 	return nil
 }
 
+// From an executor to its agent. The field named like the type is set.
 type Call struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ExecutorId    *mesos.ExecutorID      `protobuf:"bytes,1,req,name=executor_id,json=executorId" json:"executor_id,omitempty"`
@@ -701,6 +703,7 @@ func (x *Event_Error) GetMessage() string {
 	return ""
 }
 
+// What a restarted agent may not know.
 type Call_Subscribe struct {
 	state                 protoimpl.MessageState `protogen:"open.v1"`
 	UnacknowledgedTasks   []*mesos.TaskInfo      `protobuf:"bytes,1,rep,name=unacknowledged_tasks,json=unacknowledgedTasks" json:"unacknowledged_tasks,omitempty"`

@@ -25,6 +25,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Machines that are out of service at the same time.
 type Window struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	MachineIds     []*mesos.MachineID     `protobuf:"bytes,1,rep,name=machine_ids,json=machineIds" json:"machine_ids,omitempty"`
@@ -121,6 +122,7 @@ func (x *Schedule) GetWindows() []*Window {
 	return nil
 }
 
+// The machines that are draining or down, and what frameworks have answered.
 type ClusterStatus struct {
 	state            protoimpl.MessageState           `protogen:"open.v1"`
 	DrainingMachines []*ClusterStatus_DrainingMachine `protobuf:"bytes,1,rep,name=draining_machines,json=drainingMachines" json:"draining_machines,omitempty"`

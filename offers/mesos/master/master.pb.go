@@ -390,6 +390,7 @@ func (Event_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_master_master_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// From an operator to the cluster. The field named like the type is set.
 type Call struct {
 	state                     protoimpl.MessageState          `protogen:"open.v1"`
 	Type                      *Call_Type                      `protobuf:"varint,1,opt,name=type,enum=mesos.v1.master.Call_Type" json:"type,omitempty"`
@@ -614,6 +615,7 @@ func (x *Call) GetRemoveQuota() *Call_RemoveQuota {
 	return nil
 }
 
+// To an operator. The field named like the type is set.
 type Response struct {
 	state                  protoimpl.MessageState           `protogen:"open.v1"`
 	Type                   *Response_Type                   `protobuf:"varint,1,opt,name=type,enum=mesos.v1.master.Response_Type" json:"type,omitempty"`
@@ -810,6 +812,7 @@ func (x *Response) GetGetQuota() *Response_GetQuota {
 	return nil
 }
 
+// What happens in the cluster, to operators. The field named like the type is set.
 type Event struct {
 	state            protoimpl.MessageState  `protogen:"open.v1"`
 	Type             *Event_Type             `protobuf:"varint,1,opt,name=type,enum=mesos.v1.master.Event_Type" json:"type,omitempty"`
@@ -919,8 +922,9 @@ func (x *Event) GetFrameworkRemoved() *Event_FrameworkRemoved {
 }
 
 type Call_GetMetrics struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Timeout       *mesos.DurationInfo    `protobuf:"bytes,1,opt,name=timeout" json:"timeout,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long to wait for metrics that take time.
+	Timeout       *mesos.DurationInfo `protobuf:"bytes,1,opt,name=timeout" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -963,9 +967,10 @@ func (x *Call_GetMetrics) GetTimeout() *mesos.DurationInfo {
 }
 
 type Call_SetLoggingLevel struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Level         *uint32                `protobuf:"varint,1,req,name=level" json:"level,omitempty"`
-	Duration      *mesos.DurationInfo    `protobuf:"bytes,2,req,name=duration" json:"duration,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Level *uint32                `protobuf:"varint,1,req,name=level" json:"level,omitempty"`
+	// After which the former level is back.
+	Duration      *mesos.DurationInfo `protobuf:"bytes,2,req,name=duration" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1630,6 +1635,7 @@ func (x *Call_StopMaintenance) GetMachines() []*mesos.MachineID {
 	return nil
 }
 
+// Kills the tasks of an agent and keeps new ones away.
 type Call_DrainAgent struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	AgentId        *mesos.AgentID         `protobuf:"bytes,1,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
@@ -1695,6 +1701,7 @@ func (x *Call_DrainAgent) GetMarkGone() bool {
 	return Default_Call_DrainAgent_MarkGone
 }
 
+// Makes no more offers of an agent; its tasks run on.
 type Call_DeactivateAgent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AgentId       *mesos.AgentID         `protobuf:"bytes,1,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
@@ -1784,9 +1791,10 @@ func (x *Call_ReactivateAgent) GetAgentId() *mesos.AgentID {
 }
 
 type Call_UpdateQuota struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Force         *bool                  `protobuf:"varint,1,opt,name=force" json:"force,omitempty"`
-	QuotaConfigs  []*quota.QuotaConfig   `protobuf:"bytes,2,rep,name=quota_configs,json=quotaConfigs" json:"quota_configs,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Even if the cluster cannot satisfy it now.
+	Force         *bool                `protobuf:"varint,1,opt,name=force" json:"force,omitempty"`
+	QuotaConfigs  []*quota.QuotaConfig `protobuf:"bytes,2,rep,name=quota_configs,json=quotaConfigs" json:"quota_configs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1967,6 +1975,7 @@ func (x *Call_Teardown) GetFrameworkId() *mesos.FrameworkID {
 	return nil
 }
 
+// For good: its tasks are gone, and it may not register again.
 type Call_MarkAgentGone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AgentId       *mesos.AgentID         `protobuf:"bytes,1,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
@@ -2396,9 +2405,10 @@ func (x *Response_GetState) GetGetAgents() *Response_GetAgents {
 }
 
 type Response_GetAgents struct {
-	state           protoimpl.MessageState      `protogen:"open.v1"`
-	Agents          []*Response_GetAgents_Agent `protobuf:"bytes,1,rep,name=agents" json:"agents,omitempty"`
-	RecoveredAgents []*mesos.AgentInfo          `protobuf:"bytes,2,rep,name=recovered_agents,json=recoveredAgents" json:"recovered_agents,omitempty"`
+	state  protoimpl.MessageState      `protogen:"open.v1"`
+	Agents []*Response_GetAgents_Agent `protobuf:"bytes,1,rep,name=agents" json:"agents,omitempty"`
+	// Known from before the last change of leader, and not back yet.
+	RecoveredAgents []*mesos.AgentInfo `protobuf:"bytes,2,rep,name=recovered_agents,json=recoveredAgents" json:"recovered_agents,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2610,8 +2620,9 @@ func (x *Response_GetOperations) GetOperations() []*mesos.Operation {
 type Response_GetTasks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deprecated: Marked as deprecated in mesos/master/master.proto.
-	PendingTasks     []*mesos.Task `protobuf:"bytes,1,rep,name=pending_tasks,json=pendingTasks" json:"pending_tasks,omitempty"`
-	Tasks            []*mesos.Task `protobuf:"bytes,2,rep,name=tasks" json:"tasks,omitempty"`
+	PendingTasks []*mesos.Task `protobuf:"bytes,1,rep,name=pending_tasks,json=pendingTasks" json:"pending_tasks,omitempty"`
+	Tasks        []*mesos.Task `protobuf:"bytes,2,rep,name=tasks" json:"tasks,omitempty"`
+	// Tasks of agents that are unreachable.
 	UnreachableTasks []*mesos.Task `protobuf:"bytes,5,rep,name=unreachable_tasks,json=unreachableTasks" json:"unreachable_tasks,omitempty"`
 	CompletedTasks   []*mesos.Task `protobuf:"bytes,3,rep,name=completed_tasks,json=completedTasks" json:"completed_tasks,omitempty"`
 	// Deprecated: Marked as deprecated in mesos/master/master.proto.
@@ -2776,10 +2787,11 @@ func (x *Response_GetWeights) GetWeightInfos() []*mesos.WeightInfo {
 }
 
 type Response_GetMaster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MasterInfo    *mesos.MasterInfo      `protobuf:"bytes,1,opt,name=master_info,json=masterInfo" json:"master_info,omitempty"`
-	StartTime     *float64               `protobuf:"fixed64,2,opt,name=start_time,json=startTime" json:"start_time,omitempty"`
-	ElectedTime   *float64               `protobuf:"fixed64,3,opt,name=elected_time,json=electedTime" json:"elected_time,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MasterInfo *mesos.MasterInfo      `protobuf:"bytes,1,opt,name=master_info,json=masterInfo" json:"master_info,omitempty"`
+	// Seconds since 1970, as elected_time.
+	StartTime     *float64 `protobuf:"fixed64,2,opt,name=start_time,json=startTime" json:"start_time,omitempty"`
+	ElectedTime   *float64 `protobuf:"fixed64,3,opt,name=elected_time,json=electedTime" json:"elected_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3351,6 +3363,7 @@ func (x *Response_GetExecutors_Executor) GetAgentId() *mesos.AgentID {
 	return nil
 }
 
+// The first event: the whole state.
 type Event_Subscribed struct {
 	state                    protoimpl.MessageState `protogen:"open.v1"`
 	GetState                 *Response_GetState     `protobuf:"bytes,1,opt,name=get_state,json=getState" json:"get_state,omitempty"`
@@ -3448,10 +3461,11 @@ func (x *Event_TaskAdded) GetTask() *mesos.Task {
 }
 
 type Event_TaskUpdated struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
-	Status        *mesos.TaskStatus      `protobuf:"bytes,2,req,name=status" json:"status,omitempty"`
-	State         *mesos.TaskState       `protobuf:"varint,3,req,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId *mesos.FrameworkID     `protobuf:"bytes,1,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	Status      *mesos.TaskStatus      `protobuf:"bytes,2,req,name=status" json:"status,omitempty"`
+	// The latest state the agent knows; status may be older.
+	State         *mesos.TaskState `protobuf:"varint,3,req,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

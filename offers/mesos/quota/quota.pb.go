@@ -144,6 +144,7 @@ func (x *QuotaRequest) GetGuarantee() []*mesos.Resource {
 	return nil
 }
 
+// By resource name. A role gets its guarantees even when others want more, and never more than its limits.
 type QuotaConfig struct {
 	state         protoimpl.MessageState         `protogen:"open.v1"`
 	Role          *string                        `protobuf:"bytes,1,req,name=role" json:"role,omitempty"`

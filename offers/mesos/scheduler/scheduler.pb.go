@@ -333,6 +333,7 @@ func (Call_Type) EnumDescriptor() ([]byte, []int) {
 	return file_mesos_scheduler_scheduler_proto_rawDescGZIP(), []int{4, 0}
 }
 
+// From the cluster to a framework. The field named like the type is set.
 type Event struct {
 	state                 protoimpl.MessageState       `protogen:"open.v1"`
 	Type                  *Event_Type                  `protobuf:"varint,1,opt,name=type,enum=mesos.v1.scheduler.Event_Type" json:"type,omitempty"`
@@ -511,6 +512,7 @@ func (x *Response) GetReconcileOperations() *Response_ReconcileOperations {
 	return nil
 }
 
+// A condition on one attribute of an agent.
 type AttributeConstraint struct {
 	state         protoimpl.MessageState         `protogen:"open.v1"`
 	Selector      *AttributeConstraint_Selector  `protobuf:"bytes,1,req,name=selector" json:"selector,omitempty"`
@@ -563,6 +565,7 @@ func (x *AttributeConstraint) GetPredicate() *AttributeConstraint_Predicate {
 	return nil
 }
 
+// Which agents to offer, by role.
 type OfferConstraints struct {
 	state           protoimpl.MessageState                       `protogen:"open.v1"`
 	RoleConstraints map[string]*OfferConstraints_RoleConstraints `protobuf:"bytes,1,rep,name=role_constraints,json=roleConstraints" json:"role_constraints,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -607,8 +610,10 @@ func (x *OfferConstraints) GetRoleConstraints() map[string]*OfferConstraints_Rol
 	return nil
 }
 
+// From a framework to the cluster. The field named like the type is set.
 type Call struct {
-	state                      protoimpl.MessageState           `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of every call but the first SUBSCRIBE.
 	FrameworkId                *mesos.FrameworkID               `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
 	Type                       *Call_Type                       `protobuf:"varint,2,opt,name=type,enum=mesos.v1.scheduler.Call_Type" json:"type,omitempty"`
 	Subscribe                  *Call_Subscribe                  `protobuf:"bytes,3,opt,name=subscribe" json:"subscribe,omitempty"`
@@ -847,6 +852,7 @@ func (x *APIResult) GetError() string {
 	return ""
 }
 
+// The first event of a stream.
 type Event_Subscribed struct {
 	state                    protoimpl.MessageState `protogen:"open.v1"`
 	FrameworkId              *mesos.FrameworkID     `protobuf:"bytes,1,req,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
@@ -995,6 +1001,7 @@ func (x *Event_InverseOffers) GetInverseOffers() []*mesos.InverseOffer {
 	return nil
 }
 
+// The offer is void; it need not be declined.
 type Event_Rescind struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OfferId       *mesos.OfferID         `protobuf:"bytes,1,req,name=offer_id,json=offerId" json:"offer_id,omitempty"`
@@ -1231,11 +1238,13 @@ func (x *Event_Message) GetData() []byte {
 	return nil
 }
 
+// An agent is lost (agent_id alone), or an executor has ended (all three).
 type Event_Failure struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AgentId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
-	ExecutorId    *mesos.ExecutorID      `protobuf:"bytes,2,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
-	Status        *int32                 `protobuf:"varint,3,opt,name=status" json:"status,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	AgentId    *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	ExecutorId *mesos.ExecutorID      `protobuf:"bytes,2,opt,name=executor_id,json=executorId" json:"executor_id,omitempty"`
+	// The exit status, as of waitpid.
+	Status        *int32 `protobuf:"varint,3,opt,name=status" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1291,6 +1300,7 @@ func (x *Event_Failure) GetStatus() int32 {
 	return 0
 }
 
+// The last event of a stream: the framework must not go on as it is.
 type Event_Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Message       *string                `protobuf:"bytes,1,req,name=message" json:"message,omitempty"`
@@ -1769,6 +1779,7 @@ func (x *AttributeConstraint_Predicate_TextNotEquals) GetValue() string {
 	return ""
 }
 
+// RE2, matched against the whole value.
 type AttributeConstraint_Predicate_TextMatches struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Regex         *string                `protobuf:"bytes,1,req,name=regex" json:"regex,omitempty"`
@@ -1901,6 +1912,7 @@ func (x *OfferConstraints_RoleConstraints) GetGroups() []*OfferConstraints_RoleC
 	return nil
 }
 
+// All of its constraints must hold; one group of several is enough.
 type OfferConstraints_RoleConstraints_Group struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	AttributeConstraints []*AttributeConstraint `protobuf:"bytes,1,rep,name=attribute_constraints,json=attributeConstraints" json:"attribute_constraints,omitempty"`
@@ -1946,10 +1958,11 @@ func (x *OfferConstraints_RoleConstraints_Group) GetAttributeConstraints() []*At
 }
 
 type Call_Subscribe struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	FrameworkInfo    *mesos.FrameworkInfo   `protobuf:"bytes,1,req,name=framework_info,json=frameworkInfo" json:"framework_info,omitempty"`
-	SuppressedRoles  []string               `protobuf:"bytes,2,rep,name=suppressed_roles,json=suppressedRoles" json:"suppressed_roles,omitempty"`
-	OfferConstraints *OfferConstraints      `protobuf:"bytes,3,opt,name=offer_constraints,json=offerConstraints" json:"offer_constraints,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkInfo *mesos.FrameworkInfo   `protobuf:"bytes,1,req,name=framework_info,json=frameworkInfo" json:"framework_info,omitempty"`
+	// Roles to begin without offers.
+	SuppressedRoles  []string          `protobuf:"bytes,2,rep,name=suppressed_roles,json=suppressedRoles" json:"suppressed_roles,omitempty"`
+	OfferConstraints *OfferConstraints `protobuf:"bytes,3,opt,name=offer_constraints,json=offerConstraints" json:"offer_constraints,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2005,6 +2018,7 @@ func (x *Call_Subscribe) GetOfferConstraints() *OfferConstraints {
 	return nil
 }
 
+// Uses offers of one agent and one role; what is left is declined with filters.
 type Call_Accept struct {
 	state         protoimpl.MessageState   `protogen:"open.v1"`
 	OfferIds      []*mesos.OfferID         `protobuf:"bytes,1,rep,name=offer_ids,json=offerIds" json:"offer_ids,omitempty"`
@@ -2221,6 +2235,7 @@ func (x *Call_DeclineInverseOffers) GetFilters() *mesos.Filters {
 	return nil
 }
 
+// Asks for offers again, whatever was declined; of all roles if none is named.
 type Call_Revive struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Roles         []string               `protobuf:"bytes,1,rep,name=roles" json:"roles,omitempty"`
@@ -2378,10 +2393,11 @@ func (x *Call_Shutdown) GetAgentId() *mesos.AgentID {
 }
 
 type Call_Acknowledge struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AgentId       *mesos.AgentID         `protobuf:"bytes,1,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
-	TaskId        *mesos.TaskID          `protobuf:"bytes,2,req,name=task_id,json=taskId" json:"task_id,omitempty"`
-	Uuid          []byte                 `protobuf:"bytes,3,req,name=uuid" json:"uuid,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AgentId *mesos.AgentID         `protobuf:"bytes,1,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	TaskId  *mesos.TaskID          `protobuf:"bytes,2,req,name=task_id,json=taskId" json:"task_id,omitempty"`
+	// The status's.
+	Uuid          []byte `protobuf:"bytes,3,req,name=uuid" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2505,6 +2521,7 @@ func (x *Call_AcknowledgeOperationStatus) GetOperationId() *mesos.OperationID {
 	return nil
 }
 
+// Asks for the state of tasks; of all if none is named.
 type Call_Reconcile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*Call_Reconcile_Task `protobuf:"bytes,1,rep,name=tasks" json:"tasks,omitempty"`
@@ -2697,6 +2714,7 @@ func (x *Call_Request) GetRequests() []*mesos.Request {
 	return nil
 }
 
+// Wants no offers until REVIVE; for all roles if none is named.
 type Call_Suppress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Roles         []string               `protobuf:"bytes,1,rep,name=roles" json:"roles,omitempty"`
