@@ -1,30 +1,15 @@
 package runc_test
 
 import (
-	"os"
 	"syscall"
 	"testing"
 	"time"
-
-	"muster/isolate/runc"
 )
 
-// BenchmarkContainer creates, runs and ends a container; cpu-ms is what it
-// cost in all, with MUSTER_SHIM naming a built muster-shim or else with this
-// test as the shim.
+// BenchmarkContainer creates, runs and ends a container. cpu-ms is what that
+// cost in all processes, start-ms the time until its command ran.
 func BenchmarkContainer(b *testing.B) {
 	w := newBench(b)
-	if path := os.Getenv("MUSTER_SHIM"); path != "" {
-		body, err := os.ReadFile(path)
-		if err != nil {
-			b.Fatal(err)
-		}
-		w.cfg.Program = body
-		w.Driver, err = runc.New(w.cfg, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
 	var starting time.Duration
 	before := used(b)
 	for b.Loop() {

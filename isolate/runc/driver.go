@@ -80,8 +80,11 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 	return d, nil
 }
 
-// Close gives up what the driver holds; the containers run on.
-func (d *Driver) Close() error { return d.program.close() }
+// Close gives up what the driver holds; the containers run on. The last one to
+// leave removes the cgroup that they shared.
+func (d *Driver) Close() error {
+	return errors.Join(d.program.close(), state.Leave(filepath.Join("/", d.cfg.Cgroup)))
+}
 
 // clean removes the directories that Destroy had put aside.
 func (d *Driver) clean() error {

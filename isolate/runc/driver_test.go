@@ -16,7 +16,6 @@ import (
 	"muster/isolate/isolatetest"
 	"muster/isolate/runc"
 	"muster/isolate/runc/shim"
-	"muster/isolate/runc/state"
 	"muster/offers/mesos"
 	"muster/offers/resource"
 )
@@ -43,8 +42,9 @@ func newBench(t testing.TB) *bench {
 	t.Helper()
 	isolatetest.NeedRoot(t)
 	b := &bench{t: t, sandbox: t.TempDir(), cfg: runc.Config{
-		Dir:    filepath.Join(t.TempDir(), "containers"),
-		Cgroup: fmt.Sprintf("muster/test-%d-%d", os.Getpid(), time.Now().UnixNano()),
+		Dir:     filepath.Join(t.TempDir(), "containers"),
+		Program: isolatetest.Shim(t),
+		Cgroup:  fmt.Sprintf("muster/test-%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}}
 	b.Driver = b.open()
 	t.Cleanup(b.clean)
@@ -58,7 +58,11 @@ func (b *bench) open() *runc.Driver {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { d.Close() })
+	b.t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			b.t.Error(err)
+		}
+	})
 	return d
 }
 
@@ -73,8 +77,11 @@ func (b *bench) clean() {
 			b.t.Error(err)
 		}
 	}
-	if err := state.Remove("/"+b.cfg.Cgroup, time.Now().Add(5*time.Second)); err != nil {
-		b.t.Errorf("left behind: %v", err)
+	if left, err := filepath.Glob("/sys/fs/cgroup/" + b.cfg.Cgroup + "/[^.]*/"); err != nil || len(left) > 0 {
+		b.t.Errorf("left behind: cgroups %v, %v", left, err)
+	}
+	if left, err := filepath.Glob("/sys/fs/cgroup/*/" + b.cfg.Cgroup + "/[^.]*/"); err != nil || len(left) > 0 {
+		b.t.Errorf("left behind: cgroups %v, %v", left, err)
 	}
 	left, err := isolatetest.Processes(b.cfg.Dir)
 	if err != nil || len(left) > 0 {
@@ -141,6 +148,15 @@ func (b *bench) output(spec isolate.Spec) string {
 		b.t.Logf("stderr of %s: %s", spec.ID, errors)
 	}
 	return string(out)
+}
+
+func TestProgramItselfCanBeTheShim(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Program = nil
+	b.Driver = b.open()
+	if exit, out := b.run(b.shell("echo hello; exit 3")); exit.Code != 3 || out != "hello\n" {
+		t.Fatalf("exit %+v, output %q", exit, out)
+	}
 }
 
 func TestExitCodeIsKept(t *testing.T) {

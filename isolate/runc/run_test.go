@@ -212,6 +212,7 @@ func TestStartedTwiceRunsOnce(t *testing.T) {
 	if err != nil || status.PID != first || status.Started.IsZero() || len(status.Cgroups) == 0 {
 		t.Fatalf("status %+v, %v", status, err)
 	}
+	eventually(t, "output", func() bool { return b.output(spec) != "" })
 	if out := b.output(spec); out != "run\n" {
 		t.Fatalf("output %q", out)
 	}

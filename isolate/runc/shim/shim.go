@@ -265,7 +265,7 @@ func leaveCgroup(task *state.Task) error {
 	if err != nil {
 		return err
 	}
-	home := filepath.Join(filepath.Dir(task.Cgroup), ".shims")
+	home := state.ShimCgroup(filepath.Dir(task.Cgroup))
 	for line := range strings.Lines(string(body)) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) != 3 || fields[2] == "/" || fields[2] == home {

@@ -148,6 +148,31 @@ func Remove(cgroup string, deadline time.Time) error {
 	return nil
 }
 
+// ShimCgroup is where the shims of the containers below parent live.
+func ShimCgroup(parent string) string { return filepath.Join(parent, ".shims") }
+
+// Leave removes the cgroups that containers shared, unless some still do.
+func Leave(parent string) error {
+	roots, err := Hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		path := ShimCgroup(parent)
+		for ; path != "/" && err == nil; path = filepath.Dir(path) {
+			err = unix.Rmdir(filepath.Join(root, path))
+			if errors.Is(err, unix.ENOENT) {
+				err = nil
+			}
+		}
+		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+			return fmt.Errorf("remove cgroup %s: %w", path, err)
+		}
+		err = nil
+	}
+	return nil
+}
+
 func removeTree(dir string) error {
 	err := unix.Rmdir(dir)
 	if err == nil || errors.Is(err, unix.ENOENT) {

@@ -1,0 +1,36 @@
+package isolatetest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+var shim = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "muster-shim-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "muster-shim")
+	cmd := exec.Command("go", "build", "-tags", "netgo osusergo runc_nocriu",
+		"-ldflags", `-s -w -extldflags "-static"`, "-o", path, "muster/cmd/muster-shim")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return out, err
+	}
+	return os.ReadFile(path)
+})
+
+// Shim builds the shim's program as it is shipped, for tests that run real
+// containers: the test's own program would do, but not show what it costs.
+func Shim(t testing.TB) []byte {
+	t.Helper()
+	body, err := shim()
+	if err != nil {
+		t.Fatalf("build muster-shim: %v\n%s", err, body)
+	}
+	return body
+}
