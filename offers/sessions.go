@@ -18,11 +18,12 @@ type session struct {
 	outbox    []*scheduler.Event
 }
 
-// openSession makes a session that comes in over a link.
+// openSession gives a framework a session that comes in over a link.
 func (m *Master) openSession(l *link, id string, f *framework) *session {
 	s := &session{id: id, framework: f, link: l}
 	m.sessions[id] = s
 	l.sessions[id] = s
+	f.session = s
 	return s
 }
 

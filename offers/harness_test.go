@@ -1,0 +1,428 @@
+package offers
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/protocol"
+	"muster/offers/registry"
+	"muster/offers/resource"
+	"muster/offers/view"
+)
+
+// world is a core with everything around it: a registry that takes what is
+// proposed, a view, and a record of what was done.
+type world struct {
+	t        testing.TB
+	core     *Master
+	cfg      Config
+	now      time.Time
+	registry *registry.State
+	view     *view.View
+	held     []*registry.Op // proposals not answered yet
+	hold     bool           // keep proposals until commit
+	log      []string       // effects since the last look
+	replies  map[uint64]int
+	asked    map[uint64]int
+}
+
+var epoch = time.Unix(1_700_000_000, 0)
+
+func newWorld(t testing.TB, cfg Config) *world {
+	if cfg.MasterID == "" {
+		cfg.MasterID = "m1"
+	}
+	if cfg.Term == 0 {
+		cfg.Term = 1
+	}
+	w := &world{t: t, cfg: cfg, now: epoch, registry: registry.NewState(), view: view.New(), replies: map[uint64]int{}, asked: map[uint64]int{}}
+	w.lead()
+	return w
+}
+
+// lead begins a leadership with what the registry holds. What was proposed and not
+// committed is lost, and so are all links.
+func (w *world) lead() {
+	w.held = nil
+	w.cfg.Elected = w.now
+	w.core = New(w.cfg, w.registry.Clone())
+	w.view = view.New()
+	w.step(Start{})
+	w.settle()
+}
+
+func (w *world) failover() {
+	w.cfg.Term++
+	w.cfg.MasterID = fmt.Sprintf("m%d", w.cfg.Term)
+	w.lead()
+}
+
+// do gives the core one input and lets everything that follows at once happen.
+func (w *world) do(in Input) {
+	w.step(in)
+	w.settle()
+}
+
+// settle answers proposals, unless they are held, and ticks while it is due.
+func (w *world) settle() {
+	for range 1000 {
+		if !w.hold && len(w.held) > 0 {
+			w.commit(nil)
+			continue
+		}
+		if d := w.core.Deadline(); d.IsZero() || d.After(w.now) {
+			return
+		}
+		w.step(Tick{})
+	}
+	w.t.Fatal("the core never comes to rest: its deadline stays in the past")
+}
+
+// commit answers the oldest proposal.
+func (w *world) commit(err error) {
+	if len(w.held) == 0 {
+		return
+	}
+	op := w.held[0]
+	w.held = w.held[1:]
+	if err == nil {
+		err = w.registry.Apply(op)
+	}
+	w.step(Committed{Op: op, Err: err})
+}
+
+// advance lets time pass, with a Tick at each deadline.
+func (w *world) advance(d time.Duration) {
+	end := w.now.Add(d)
+	for range 100000 {
+		w.settle()
+		next := w.core.Deadline()
+		if next.IsZero() || next.After(end) {
+			w.now = end
+			w.settle()
+			return
+		}
+		w.now = next
+	}
+	w.t.Fatal("the core's deadlines do not let time pass")
+}
+
+func (w *world) step(in Input) {
+	if g, ok := in.(FromGateway); ok {
+		switch msg := g.Message.GetMessage().(type) {
+		case *protocol.GatewayToMaster_Call:
+			w.asked[msg.Call.GetCallId()]++
+		case *protocol.GatewayToMaster_Operate:
+			w.asked[msg.Operate.GetCallId()]++
+		}
+	}
+	for _, e := range w.core.Step(w.now, in) {
+		switch e := e.(type) {
+		case Propose:
+			w.held = append(w.held, e.Op)
+		case Publish:
+			w.view.Apply(e.Event)
+			continue
+		case ToGateway:
+			if r := e.Message.GetReply(); r != nil {
+				w.replies[r.GetCallId()]++
+			}
+		}
+		w.log = append(w.log, describeEffect(e))
+	}
+	if err := w.verify(); err != nil {
+		w.t.Fatalf("after %T: %v", in, err)
+	}
+}
+
+// look returns what was done since the last look.
+func (w *world) look() string {
+	out := strings.Join(w.log, "\n")
+	w.log = nil
+	if out != "" {
+		out += "\n"
+	}
+	return out
+}
+
+// verify checks what must hold after every Step.
+func (w *world) verify() error {
+	var errs []error
+	for id, n := range w.replies {
+		if n > w.asked[id] {
+			errs = append(errs, fmt.Errorf("call %d was replied to %d times", id, n))
+		}
+	}
+	errs = append(errs, w.core.verify())
+	if w.core.dirty.resources() {
+		return errors.Join(errs...)
+	}
+	return errors.Join(append(errs, w.verifyView())...)
+}
+
+// verify checks I2 and that the parts of the core agree.
+func (m *Master) verify() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	perFramework := map[string]resource.Set{}
+	for _, a := range sorted(m.agents) {
+		var offered, allocated resource.Set
+		for _, o := range a.sortedOffers() {
+			offered = offered.Add(o.resources)
+			if m.offers[o.id] != o || o.framework.offers[o.id] != o {
+				fail("offer %s is not everywhere", o.id)
+			}
+		}
+		for _, u := range sorted(a.usedBy()) {
+			allocated = allocated.Add(u)
+		}
+		for f, u := range a.usedBy() {
+			perFramework[f] = perFramework[f].Add(scalars(u))
+		}
+		if !offered.Equal(a.offered) {
+			fail("agent %s: offers add up to %s, not %s", a.id, offered, a.offered)
+		}
+		if !allocated.Equal(a.allocated) {
+			fail("agent %s: tasks and executors add up to %s, not %s", a.id, allocated, a.allocated)
+		}
+		free := a.total.NonRevocable().Sub(allocated.Unallocate().NonRevocable())
+		if !free.Contains(offered.Unallocate().NonRevocable()) {
+			fail("agent %s: I2: offered %s of %s, %s allocated", a.id, offered, a.total, allocated)
+		}
+		if a.link != nil && a.link.agent != a {
+			fail("agent %s: its link has another agent", a.id)
+		}
+	}
+	for _, f := range sorted(m.frameworks) {
+		if !perFramework[f.id].Equal(f.used) {
+			fail("framework %s uses %s, not %s", f.id, perFramework[f.id], f.used)
+		}
+		if f.active && !f.begun() {
+			fail("framework %s is active without a stream", f.id)
+		}
+		if !f.active && len(f.offers) > 0 && f.session == nil {
+			fail("framework %s has offers and no stream", f.id)
+		}
+		for _, t := range f.tasks {
+			if a := m.agents[t.agent]; a == nil || a.tasks[t.key()] != t {
+				fail("task %s of framework %s: its agent %s does not have it", t.id, f.id, t.agent)
+			}
+		}
+		if len(f.lost) != len(f.unreachable) {
+			fail("framework %s: %d unreachable tasks, %d in order", f.id, len(f.unreachable), len(f.lost))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// verifyView checks that the view shows what the core knows.
+func (w *world) verifyView() error {
+	m := w.core
+	var errs []error
+	same := func(what string, core, view int) {
+		if core != view {
+			errs = append(errs, fmt.Errorf("the core has %d %s, the view %d", core, what, view))
+		}
+	}
+	admitted, tasks := 0, 0
+	for _, f := range m.frameworks {
+		if f.admitted {
+			admitted++
+		}
+		tasks += len(f.tasks)
+		got := w.view.Framework(f.id)
+		if f.admitted && (got.GetConnected() != f.connected() || got.GetActive() != f.active || !proto.Equal(got.GetFrameworkInfo(), f.info)) {
+			errs = append(errs, fmt.Errorf("framework %s: the view shows %v", f.id, got))
+		}
+		for _, t := range f.tasks {
+			if v := w.view.Task(f.id, t.id); v.GetState() != t.msg.GetState() {
+				errs = append(errs, fmt.Errorf("task %s: the view shows %s, not %s", t.id, v.GetState(), t.msg.GetState()))
+			}
+		}
+	}
+	same("frameworks", admitted, len(w.view.Frameworks()))
+	same("agents", len(m.agents), len(w.view.Agents()))
+	same("recovered agents", len(m.recovered), len(w.view.RecoveredAgents()))
+	same("offers", len(m.offers), len(w.view.Offers()))
+	same("tasks", tasks, len(w.view.Tasks()))
+	for _, a := range sorted(m.agents) {
+		got := w.view.Agent(a.id)
+		offered, err := resource.FromProto(got.GetOfferedResources())
+		used, err2 := resource.FromProto(got.GetAllocatedResources())
+		if err != nil || err2 != nil || !offered.Equal(a.offered) || !used.Equal(a.allocated) || got.GetActive() != (a.link != nil) {
+			errs = append(errs, fmt.Errorf("agent %s: the view shows %v", a.id, got))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// describeEffect writes an effect in one line.
+func describeEffect(e Effect) string {
+	switch e := e.(type) {
+	case ToAgent:
+		return fmt.Sprintf("agent %d <- %s", e.Link, describeToAgent(e.Message))
+	case ToGateway:
+		return fmt.Sprintf("gateway %d <- %s", e.Link, describeToGateway(e.Message))
+	case Disconnect:
+		return fmt.Sprintf("disconnect %d: %s", e.Link, e.Reason)
+	case Propose:
+		return "propose " + subject(e.Op) + describeOp(e.Op)
+	}
+	return fmt.Sprintf("%T", e)
+}
+
+func describeOp(op *registry.Op) string {
+	switch {
+	case op.GetFrameworkDisconnected() != nil:
+		return " until +" + time.Unix(0, op.GetFrameworkDisconnected().GetDeadline()).Sub(epoch).String()
+	case op.GetFrameworkConnected() != nil:
+		return " with " + op.GetFrameworkConnected().GetSessionId()
+	}
+	return ""
+}
+
+func describeToAgent(m *protocol.MasterToAgent) string {
+	switch m := m.GetMessage().(type) {
+	case *protocol.MasterToAgent_Registered:
+		return "REGISTERED " + m.Registered.GetAgentId().GetValue()
+	case *protocol.MasterToAgent_Refused:
+		return fmt.Sprintf("REFUSED gone=%t %s", m.Refused.GetGone(), m.Refused.GetMessage())
+	case *protocol.MasterToAgent_RunTask:
+		var tasks []string
+		for _, t := range m.RunTask.GetTasks() {
+			res, _ := resource.FromProto(t.GetResources())
+			tasks = append(tasks, t.GetTaskId().GetValue()+" with "+res.String())
+		}
+		executor := ""
+		if m.RunTask.Executor != nil {
+			executor = " on executor " + m.RunTask.GetExecutor().GetExecutorId().GetValue()
+		}
+		return fmt.Sprintf("RUN %s of %s%s", strings.Join(tasks, ", "), m.RunTask.GetFramework().GetId().GetValue(), executor)
+	case *protocol.MasterToAgent_KillTask:
+		policy := ""
+		if m.KillTask.KillPolicy != nil {
+			policy = fmt.Sprintf(" within %s", time.Duration(m.KillTask.GetKillPolicy().GetGracePeriod().GetNanoseconds()))
+		}
+		return fmt.Sprintf("KILL %s of %s%s", m.KillTask.GetTaskId().GetValue(), m.KillTask.GetFrameworkId().GetValue(), policy)
+	case *protocol.MasterToAgent_Acknowledge:
+		return fmt.Sprintf("ACKNOWLEDGE %s of %s %x", m.Acknowledge.GetTaskId().GetValue(), m.Acknowledge.GetFrameworkId().GetValue(), m.Acknowledge.GetUuid()[:1])
+	case *protocol.MasterToAgent_ShutdownFramework:
+		return "SHUTDOWN FRAMEWORK " + m.ShutdownFramework.GetFrameworkId().GetValue()
+	case *protocol.MasterToAgent_UpdateFramework:
+		return "UPDATE FRAMEWORK " + m.UpdateFramework.GetFramework().GetId().GetValue()
+	case *protocol.MasterToAgent_Reconcile:
+		var tasks []string
+		for _, t := range m.Reconcile.GetTasks() {
+			tasks = append(tasks, t.GetTaskId().GetValue())
+		}
+		return "RECONCILE " + strings.Join(tasks, ", ")
+	case *protocol.MasterToAgent_FrameworkMessage:
+		return fmt.Sprintf("MESSAGE to %s: %s", m.FrameworkMessage.GetExecutorId().GetValue(), m.FrameworkMessage.GetData())
+	case *protocol.MasterToAgent_Heartbeat:
+		return "HEARTBEAT"
+	case *protocol.MasterToAgent_ShutdownExecutor:
+		return "SHUTDOWN EXECUTOR " + m.ShutdownExecutor.GetExecutorId().GetValue()
+	}
+	return "nothing"
+}
+
+func describeToGateway(m *protocol.MasterToGateway) string {
+	switch m := m.GetMessage().(type) {
+	case *protocol.MasterToGateway_Event:
+		return m.Event.GetSessionId() + " " + describeEvent(m.Event.GetEvent())
+	case *protocol.MasterToGateway_Reply:
+		return strings.TrimSpace(fmt.Sprintf("reply %d %s", m.Reply.GetCode(), m.Reply.GetMessage()))
+	case *protocol.MasterToGateway_Closed:
+		return m.Closed.GetSessionId() + " closed"
+	case *protocol.MasterToGateway_Heartbeat:
+		return "HEARTBEAT"
+	}
+	return "nothing"
+}
+
+func describeEvent(e *scheduler.Event) string {
+	kind := e.GetType().String() + " "
+	switch e.GetType() {
+	case scheduler.Event_SUBSCRIBED:
+		return kind + e.GetSubscribed().GetFrameworkId().GetValue()
+	case scheduler.Event_OFFERS:
+		var out []string
+		for _, o := range e.GetOffers().GetOffers() {
+			out = append(out, describeOffer(o))
+		}
+		return kind + strings.Join(out, ", ")
+	case scheduler.Event_RESCIND:
+		return kind + e.GetRescind().GetOfferId().GetValue()
+	case scheduler.Event_UPDATE:
+		return kind + describeStatus(e.GetUpdate().GetStatus())
+	case scheduler.Event_UPDATE_OPERATION_STATUS:
+		s := e.GetUpdateOperationStatus().GetStatus()
+		return fmt.Sprintf("%s%s %s: %s", kind, s.GetOperationId().GetValue(), s.GetState(), s.GetMessage())
+	case scheduler.Event_MESSAGE:
+		return fmt.Sprintf("%sfrom %s: %s", kind, e.GetMessage().GetExecutorId().GetValue(), e.GetMessage().GetData())
+	case scheduler.Event_FAILURE:
+		f := e.GetFailure()
+		if f.ExecutorId != nil {
+			return fmt.Sprintf("%sagent %s executor %s status %d", kind, f.GetAgentId().GetValue(), f.GetExecutorId().GetValue(), f.GetStatus())
+		}
+		return kind + "agent " + f.GetAgentId().GetValue()
+	case scheduler.Event_ERROR:
+		return kind + e.GetError().GetMessage()
+	}
+	return kind
+}
+
+func describeOffer(o *mesos.Offer) string {
+	role := "-"
+	if o.AllocationInfo != nil {
+		role = o.GetAllocationInfo().GetRole()
+	}
+	res, err := resource.FromProto(o.GetResources())
+	if err != nil {
+		return err.Error()
+	}
+	format := "stacked"
+	for _, r := range o.GetResources() {
+		if r.Role != nil {
+			format = "old"
+		}
+	}
+	executors := ""
+	for _, e := range o.GetExecutorIds() {
+		executors += " executor " + e.GetValue()
+	}
+	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, executors)
+}
+
+func describeStatus(s *mesos.TaskStatus) string {
+	out := s.GetTaskId().GetValue() + " " + s.GetState().String()
+	if s.Reason != nil {
+		out += " " + s.GetReason().String()
+	}
+	if s.AgentId != nil {
+		out += " agent " + s.GetAgentId().GetValue()
+	}
+	if s.ExecutorId != nil {
+		out += " executor " + s.GetExecutorId().GetValue()
+	}
+	if s.Uuid != nil {
+		out += fmt.Sprintf(" uuid %x", s.GetUuid()[:1])
+	}
+	if s.UnreachableTime != nil {
+		out += " since +" + time.Unix(0, s.GetUnreachableTime().GetNanoseconds()).Sub(epoch).String()
+	}
+	if s.Healthy != nil {
+		out += fmt.Sprintf(" healthy %t", s.GetHealthy())
+	}
+	if s.Message != nil {
+		out += ": " + s.GetMessage()
+	}
+	return out
+}
