@@ -1,0 +1,2 @@
+// Package agent holds the messages of the operator API of one agent.
+package agent

@@ -1,0 +1,3 @@
+// Package allocator holds frameworks' answers to inverse offers, as the operator
+// API shows them.
+package allocator

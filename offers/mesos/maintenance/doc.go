@@ -1,0 +1,2 @@
+// Package maintenance holds the messages of maintenance schedules.
+package maintenance

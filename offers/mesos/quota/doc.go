@@ -1,0 +1,2 @@
+// Package quota holds the messages that say what roles are guaranteed and limited to.
+package quota
