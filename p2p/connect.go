@@ -53,7 +53,9 @@ func (m *Mesh) onDisconnected(n network.Network, c network.Conn) {
 // welcomed: both sides know each other now.
 func (m *Mesh) welcomed(p peer.ID, conn string, dialled bool) {
 	m.host.ConnManager().TagPeer(p, tag, 50)
-	m.directory.connected(peerID(p), time.Now())
+	if m.directory.connected(peerID(p), time.Now()) {
+		poke(m.again)
+	}
 	m.log.Debug("connected", "peer", peerID(p), "dialled", dialled)
 	if dialled {
 		m.spawn(func(ctx context.Context) { m.exchange(ctx, p) })

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	recordEvery     = 30 * time.Second // a node's record is announced again this often
-	leadershipEvery = 2 * time.Second  // the leader's announcement
-	forgetAfter     = time.Hour        // a node that has said nothing for this long is forgotten
-	takeoverGrace   = 3 * leadershipEvery
-	heardFor        = 5 * recordEvery / 2 // a node we are not connected with counts as alive this long after a record
-	linger          = time.Second         // a peer whose connection broke counts as alive this much longer, if it can be dialled
-	maxNodes        = 1 << 14
+	recordEvery      = 30 * time.Second // a node's record is announced again this often
+	leadershipEvery  = 2 * time.Second  // the leader's announcement
+	forgetAfter      = time.Hour        // a node that has said nothing for this long is forgotten
+	takeoverGrace    = 3 * leadershipEvery
+	recordsPerSecond = 10          // at most, over all nodes: with more than 300 nodes each announces more rarely
+	linger           = time.Second // a peer whose connection broke counts as alive this much longer, if it can be dialled
+	maxNodes         = 1 << 14
 )
 
 var (
@@ -42,6 +42,7 @@ type Directory struct {
 	mu      sync.Mutex
 	entries map[PeerID]*entry
 	leading *announcement // the latest leadership
+	led     uint64        // the sequence that brought it as it is
 	heard   time.Time     // when it came
 	changed chan struct{}
 	checked time.Time // the last time expire ran
@@ -50,6 +51,7 @@ type Directory struct {
 
 type entry struct {
 	record    *announcement // nil: connected, but its record has not come yet
+	since     uint64        // the sequence that brought the record as it is
 	connected bool
 	until     time.Time // counts as alive until then
 	seen      time.Time
@@ -122,9 +124,10 @@ func (d *Directory) tell() {
 	d.changed = make(chan struct{})
 }
 
-// apply takes a verified announcement; the error says why it is not news.
+// apply takes a verified announcement. It says whether that told anything new;
+// the error says why it was not even a newer word for what is known.
 // gossiped: it came as fresh gossip, not in an exchange of what is known.
-func (d *Directory) apply(a *announcement, gossiped bool, now time.Time) error {
+func (d *Directory) apply(a *announcement, gossiped bool, now time.Time) (news bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if a.Leadership != nil {
@@ -133,23 +136,25 @@ func (d *Directory) apply(a *announcement, gossiped bool, now time.Time) error {
 	return d.applyRecord(a, gossiped, now)
 }
 
-func (d *Directory) applyRecord(a *announcement, gossiped bool, now time.Time) error {
+func (d *Directory) applyRecord(a *announcement, gossiped bool, now time.Time) (bool, error) {
 	if now.Sub(a.issued()) > forgetAfter {
-		return fmt.Errorf("record of %s: %w", a.Peer.short(), errStale)
+		return false, fmt.Errorf("record of %s: %w", a.Peer.short(), errStale)
 	}
 	e := d.entries[a.Peer]
 	if e == nil {
 		if len(d.entries) >= maxNodes {
-			return fmt.Errorf("record of %s: more than %d nodes", a.Peer.short(), maxNodes)
+			return false, fmt.Errorf("record of %s: more than %d nodes", a.Peer.short(), maxNodes)
 		}
 		e = new(entry)
 		d.entries[a.Peer] = e
 	}
 	if e.record != nil && e.record.Sequence >= a.Sequence {
-		return fmt.Errorf("record of %s: %w", a.Peer.short(), errStale)
+		return false, fmt.Errorf("record of %s: %w", a.Peer.short(), errStale)
 	}
 	news := e.record == nil || !sameRecord(e.record, a)
-	e.record = a
+	if e.record = a; news {
+		e.since = a.Sequence
+	}
 	heard := a.issued()
 	if gossiped || heard.After(now) {
 		heard = now
@@ -157,14 +162,22 @@ func (d *Directory) applyRecord(a *announcement, gossiped bool, now time.Time) e
 	if heard.After(e.seen) {
 		e.seen = heard
 	}
-	if d.overlay && !e.connected && heard.Add(heardFor).After(e.until) {
-		e.until = heard.Add(heardFor)
-		news = d.judge(e, now) || news
+	told := news
+	if holds := 5 * d.recordEvery() / 2; d.overlay && !e.connected && heard.Add(holds).After(e.until) {
+		e.until = heard.Add(holds)
+		told = d.judge(e, now) || told
 	}
-	if news {
+	if told {
 		d.tell()
 	}
-	return nil
+	return news, nil
+}
+
+// recordEvery is how often a node announces its record again: the more nodes,
+// the rarer, so that all records together stay at ten a second. Called with the
+// lock held.
+func (d *Directory) recordEvery() time.Duration {
+	return max(recordEvery, time.Duration(len(d.entries))*time.Second/recordsPerSecond)
 }
 
 func sameRecord(a, b *announcement) bool {
@@ -176,7 +189,7 @@ func sameRecord(a, b *announcement) bool {
 // applyLeadership: the newer term wins, and within a term its leader's newer
 // word. A member that was no voter cannot depose a leader that is alive: a new
 // leader comes out of the voters that everyone knows, or the old one is gone.
-func (d *Directory) applyLeadership(a *announcement, now time.Time) error {
+func (d *Directory) applyLeadership(a *announcement, now time.Time) (bool, error) {
 	l, known := a.Leadership, d.leading
 	if known == nil {
 		return d.lead(a, now)
@@ -184,15 +197,15 @@ func (d *Directory) applyLeadership(a *announcement, now time.Time) error {
 	k := known.Leadership
 	switch {
 	case l.Term < k.Term, l.Term == k.Term && (l.Leader != k.Leader || a.Sequence <= known.Sequence):
-		return fmt.Errorf("leadership of %s in term %d: %w", l.Leader.short(), l.Term, errStale)
+		return false, fmt.Errorf("leadership of %s in term %d: %w", l.Leader.short(), l.Term, errStale)
 	case l.Term > k.Term && a.Peer != d.self && !slices.Contains(k.Voters, l.Leader) &&
 		d.aliveNow(k.Leader, now) && now.Sub(d.heard) < takeoverGrace:
-		return fmt.Errorf("leadership of %s in term %d: %w", l.Leader.short(), l.Term, errTakeover)
+		return false, fmt.Errorf("leadership of %s in term %d: %w", l.Leader.short(), l.Term, errTakeover)
 	}
 	return d.lead(a, now)
 }
 
-func (d *Directory) lead(a *announcement, now time.Time) error {
+func (d *Directory) lead(a *announcement, now time.Time) (bool, error) {
 	news := d.leading == nil || !d.leading.Leadership.equal(*a.Leadership)
 	d.leading, d.heard = a, now
 	for _, p := range a.Leadership.Removed {
@@ -201,9 +214,10 @@ func (d *Directory) lead(a *announcement, now time.Time) error {
 		}
 	}
 	if news {
+		d.led = a.Sequence
 		d.tell()
 	}
-	return nil
+	return news, nil
 }
 
 func (d *Directory) aliveNow(p PeerID, now time.Time) bool {
@@ -227,14 +241,39 @@ func (d *Directory) snapshot() [][]byte {
 	return all
 }
 
-// version tells two directories apart in what they know of the leadership.
-func (d *Directory) version() (term, sequence uint64) {
+// version is how new a directory is in what matters most: numbers of the
+// announcements that changed it, not of those that repeated it.
+type version struct {
+	term   uint64 // of the leadership
+	led    uint64 // sequence that brought the leadership as it is
+	record uint64 // sequence that brought the node's own record as it is
+}
+
+func (d *Directory) version() version {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.leading == nil {
-		return 0, 0
+	var v version
+	if d.leading != nil {
+		v.term, v.led = d.leading.Leadership.Term, d.led
 	}
-	return d.leading.Leadership.Term, d.leading.Sequence
+	if e := d.entries[d.self]; e != nil {
+		v.record = e.since
+	}
+	return v
+}
+
+// misses says whether a peer of this version has something to tell.
+func (d *Directory) misses(p PeerID, theirs version) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e := d.entries[p]; theirs.record > 0 && (e == nil || e.record == nil || e.record.Sequence < theirs.record) {
+		return true
+	}
+	if d.leading == nil {
+		return theirs.term > 0
+	}
+	term := d.leading.Leadership.Term
+	return theirs.term > term || theirs.term == term && theirs.led > d.leading.Sequence
 }
 
 // addresses of every member that is known, for dialling.

@@ -28,11 +28,11 @@ func TestWhichLeadershipWins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirectory("me", time.Second)
-			if err := d.apply(led(5, "a", 10, "a", "b", "c"), true, now); err != nil {
+			if _, err := d.apply(led(5, "a", 10, "a", "b", "c"), true, now); err != nil {
 				t.Fatal(err)
 			}
 			d.connected("a", now)
-			if err := d.apply(tc.next, true, now.Add(tc.late)); !errors.Is(err, tc.want) {
+			if _, err := d.apply(tc.next, true, now.Add(tc.late)); !errors.Is(err, tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)
 			}
 			want := tc.next.Leadership.Term
@@ -53,7 +53,7 @@ func recorded(p PeerID, at time.Time, name string) *announcement {
 func TestChangedIsClosedByNewsOnly(t *testing.T) {
 	now := time.Unix(10000, 0)
 	d := newDirectory("me", time.Second)
-	if err := d.apply(recorded("a", now, "a"), true, now); err != nil {
+	if _, err := d.apply(recorded("a", now, "a"), true, now); err != nil {
 		t.Fatal(err)
 	}
 	changed := d.Changed()
@@ -66,13 +66,13 @@ func TestChangedIsClosedByNewsOnly(t *testing.T) {
 			return false
 		}
 	}
-	if err := d.apply(recorded("a", now.Add(time.Second), "a"), true, now); err != nil || told() {
+	if _, err := d.apply(recorded("a", now.Add(time.Second), "a"), true, now); err != nil || told() {
 		t.Errorf("the same record again: %v", err)
 	}
-	if err := d.apply(recorded("a", now, "old"), true, now); !errors.Is(err, errStale) || told() {
+	if _, err := d.apply(recorded("a", now, "old"), true, now); !errors.Is(err, errStale) || told() {
 		t.Errorf("an older record: %v", err)
 	}
-	if err := d.apply(recorded("a", now.Add(2*time.Second), "new"), true, now); err != nil || !told() {
+	if _, err := d.apply(recorded("a", now.Add(2*time.Second), "new"), true, now); err != nil || !told() {
 		t.Errorf("a new name: %v", err)
 	}
 	d.connected("a", now)
@@ -95,7 +95,7 @@ func TestChangedIsClosedByNewsOnly(t *testing.T) {
 func TestSilenceOfThisProcessCountsAgainstNobody(t *testing.T) {
 	now := time.Unix(10000, 0)
 	d := newDirectory("me", time.Second)
-	if err := d.apply(recorded("a", now, "a"), true, now); err != nil {
+	if _, err := d.apply(recorded("a", now, "a"), true, now); err != nil {
 		t.Fatal(err)
 	}
 	d.expire(now)
@@ -124,13 +124,13 @@ func TestNodesOfAnOverlayLiveByGossip(t *testing.T) {
 	now := time.Unix(10000, 0)
 	d := newDirectory("me", time.Second)
 	d.setOverlay(true)
-	if err := d.apply(recorded("a", now, "a"), true, now); err != nil {
+	if _, err := d.apply(recorded("a", now, "a"), true, now); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.apply(recorded("b", now.Add(-2*heardFor), "b"), false, now); err != nil {
+	if _, err := d.apply(recorded("b", now.Add(-3*recordEvery), "b"), false, now); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.apply(recorded("c", now.Add(-2*forgetAfter), "c"), false, now); !errors.Is(err, errStale) {
+	if _, err := d.apply(recorded("c", now.Add(-2*forgetAfter), "c"), false, now); !errors.Is(err, errStale) {
 		t.Errorf("a record of long ago: %v", err)
 	}
 	alive := func(p PeerID) bool { n, _ := d.Node(p); return n.Alive }

@@ -15,8 +15,8 @@ const (
 	exchangeProtocol = "directory/1"
 	exchangeTimeout  = 10 * time.Second
 	pulseProtocol    = "pulse/1"
-	pulseSize        = 24 // interval in ms, term and sequence of the leadership: 8 bytes each
-	pulseEvery       = time.Second
+	pulseSize        = 32 // four numbers of 8 bytes, see pulseOf
+	pulseEvery       = 500 * time.Millisecond
 	pulsesPerSecond  = 64 // at most, over all peers: with more peers each pulse is rarer
 )
 
@@ -92,7 +92,7 @@ func (m *Mesh) pulseForever(ctx context.Context, p peer.ID, conn string) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pulseEvery / 2):
+		case <-time.After(pulseEvery):
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (m *Mesh) pulse(ctx context.Context, s Stream, p peer.ID, conn string) {
 		if _, err := io.ReadFull(s, theirs[:]); err != nil {
 			return
 		}
-		m.felt(ctx, p, every, theirs)
+		m.felt(p, every, theirs)
 		select {
 		case <-ctx.Done():
 			return
@@ -122,7 +122,7 @@ func (m *Mesh) pulse(ctx context.Context, s Stream, p peer.ID, conn string) {
 	}
 }
 
-func (m *Mesh) answerPulse(ctx context.Context, s Stream) {
+func (m *Mesh) answerPulse(_ context.Context, s Stream) {
 	defer s.Reset()
 	p, err := s.RemotePeer().decode()
 	if err != nil {
@@ -140,7 +140,7 @@ func (m *Mesh) answerPulse(ctx context.Context, s Stream) {
 			return
 		}
 		every := min(time.Duration(binary.BigEndian.Uint64(theirs[:])%(1<<20))*time.Millisecond, 20*time.Second)
-		m.felt(ctx, p, every, theirs)
+		m.felt(p, every, theirs)
 		if _, err := s.Write(m.pulseOf(every)); err != nil {
 			return
 		}
@@ -158,17 +158,29 @@ func (m *Mesh) holds(every time.Duration) time.Duration {
 	return max(m.cfg.AliveTimeout, every+m.cfg.AliveTimeout-pulseEvery)
 }
 
+// pulseOf is a pulse: its interval in milliseconds; of the leadership that this
+// node knows the term and the sequence it came with; and the sequence of this
+// node's own record.
 func (m *Mesh) pulseOf(every time.Duration) []byte {
-	term, sequence := m.directory.version()
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, pulseSize), uint64(every.Milliseconds()))
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, term), sequence)
+	v := m.directory.version()
+	b := make([]byte, 0, pulseSize)
+	for _, n := range []uint64{uint64(every.Milliseconds()), v.term, v.led, v.record} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
 }
 
-// felt notes a pulse; if its sender knows of a newer leadership, it is asked.
-func (m *Mesh) felt(_ context.Context, p peer.ID, every time.Duration, theirs [pulseSize]byte) {
+// felt notes a pulse. If its sender knows of a newer leadership or has a newer
+// record than what gossip has brought, the sender is asked: gossip may lose a
+// message, most of all when two nodes have only just met.
+func (m *Mesh) felt(p peer.ID, every time.Duration, pulse [pulseSize]byte) {
 	m.directory.contact(peerID(p), m.holds(every), time.Now())
-	term, sequence := m.directory.version()
-	if t := binary.BigEndian.Uint64(theirs[8:]); t > term || t == term && binary.BigEndian.Uint64(theirs[16:]) > sequence+uint64(2*leadershipEvery) {
+	theirs := version{
+		term:   binary.BigEndian.Uint64(pulse[8:]),
+		led:    binary.BigEndian.Uint64(pulse[16:]),
+		record: binary.BigEndian.Uint64(pulse[24:]),
+	}
+	if m.directory.misses(peerID(p), theirs) {
 		m.spawn(func(ctx context.Context) { m.exchange(ctx, p) })
 	}
 }

@@ -96,11 +96,11 @@ func (m *Mesh) take(raw []byte, gossiped bool, now time.Time) error {
 	if a.Peer == m.id.peer {
 		return m.hearOneself(a)
 	}
-	if err := m.directory.apply(a, gossiped, now); err != nil {
-		return err
+	news, err := m.directory.apply(a, gossiped, now)
+	if news {
+		m.applied(a)
 	}
-	m.applied(a)
-	return nil
+	return err
 }
 
 // applied acts on an announcement that is news.
@@ -204,7 +204,8 @@ func (m *Mesh) announceRecord() error {
 	if err := m.id.seal(a); err != nil {
 		return err
 	}
-	return m.directory.apply(a, false, time.Now())
+	_, err := m.directory.apply(a, false, time.Now())
+	return err
 }
 
 // announceLeadership makes a new announcement of this node's leadership, if it leads.
@@ -219,12 +220,11 @@ func (m *Mesh) announceLeadership() error {
 	if err := m.id.seal(a); err != nil {
 		return err
 	}
-	if err := m.directory.apply(a, false, time.Now()); err != nil {
-		return err
+	news, err := m.directory.apply(a, false, time.Now())
+	if news {
+		m.applied(a)
 	}
-	m.shutOut(l.Removed)
-	m.protect(*l)
-	return nil
+	return err
 }
 
 // announceForever is the goroutine that gossips what this node announces, at
@@ -249,7 +249,12 @@ func (m *Mesh) announceForever(ctx context.Context, g *gossip) error {
 			if err := m.announceRecord(); err != nil {
 				m.log.Warn("record not announced", "err", err)
 			}
-			record.Reset(recordEvery + time.Duration(rand.Int64N(int64(recordEvery/5))))
+			every := m.directory.interval()
+			record.Reset(every + rand.N(every/5))
+		case <-m.again:
+			// In an overlay most nodes hear of this one by gossip alone; what it
+			// sent before it knew anyone was lost.
+			record.Reset(time.Second)
 		}
 		for i, a := range m.directory.own() {
 			if a == nil || a.Sequence == sent[i] {
@@ -261,6 +266,13 @@ func (m *Mesh) announceForever(ctx context.Context, g *gossip) error {
 			}
 		}
 	}
+}
+
+// interval is recordEvery for those who do not hold the lock.
+func (d *Directory) interval() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.recordEvery()
 }
 
 // own are this node's latest announcements: its record and, if it leads, its leadership.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -267,7 +266,6 @@ func whoIsAt(ctx context.Context, h host.Host, addr string, t transports) (peer.
 		h.Peerstore().ClearAddrs(nobody)
 		h.Peerstore().RemovePeer(nobody)
 	}()
-	ctx = network.WithForceDirectDial(ctx, "who is there")
 	_, err = h.Network().DialPeer(ctx, nobody)
 	var other sec.ErrPeerIDMismatch
 	if !errors.As(err, &other) {

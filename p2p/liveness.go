@@ -37,12 +37,15 @@ func (d *Directory) contact(p PeerID, holds time.Duration, now time.Time) {
 	}
 }
 
-// connected notes that a member is connected.
-func (d *Directory) connected(p PeerID, now time.Time) {
+// connected notes that a member is connected; it says whether this node is in
+// an overlay.
+func (d *Directory) connected(p PeerID, now time.Time) (overlay bool) {
 	d.mu.Lock()
 	d.entryOf(p).connected = true
+	overlay = d.overlay
 	d.mu.Unlock()
 	d.contact(p, d.alive, now)
+	return overlay
 }
 
 // disconnected: the peer may be dialled again in a moment, so it is not dead yet.

@@ -50,6 +50,18 @@ func outside(t *testing.T, c *p2ptest.Cluster, env ...string) (*exec.Cmd, p2p.Pe
 	return cmd, self.Peer
 }
 
+// freeze stops a process and waits until all of it has.
+func freeze(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("not stopped: %v, %v", status, err)
+	}
+}
+
 func awaitAlive(t *testing.T, m *p2p.Mesh, p p2p.PeerID, alive bool) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -80,7 +92,7 @@ func TestFrozenAndKilledPeersAreNoticed(t *testing.T) {
 			m := c.Mesh(0)
 			_ = dial(t, m, p, "echo").Close()
 
-			_ = cmd.Process.Signal(syscall.SIGSTOP)
+			freeze(t, cmd)
 			began := time.Now()
 			if _, err := m.Dial(context.Background(), p, "echo"); !errors.Is(err, p2p.ErrUnreachable) {
 				t.Errorf("dial of a frozen peer: %v", err)

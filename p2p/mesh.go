@@ -31,17 +31,17 @@ type Config struct {
 	MaxPeers  int          // members to stay connected with [64]; with fewer members: with all
 	Log       *slog.Logger // [discard]
 
-	AliveTimeout       time.Duration // a connected peer that is silent for this long is not alive [2.5s]
+	AliveTimeout       time.Duration // a connected peer that is silent for this long is not alive [2s]
 	NegotiationTimeout time.Duration // for a connected peer to answer a Dial [2s]
 
 	Allow func(PeerID) bool // which peers may be connected with, asked each time, for tests [all]
 }
 
 const (
-	dialTimeout       = 5 * time.Second // of one connection
+	dialTimeout       = 3 * time.Second // of one connection
 	defaultListen     = "0.0.0.0:5055"
 	defaultMaxPeers   = 64
-	defaultAlive      = 2500 * time.Millisecond
+	defaultAlive      = 2 * time.Second
 	defaultNegotiated = 2 * time.Second
 )
 
@@ -80,7 +80,8 @@ type Mesh struct {
 	guesses   *guesses
 	refusals  quiet         // of peers, in the log
 	rumours   quiet         // bad announcements, in the log
-	news      chan struct{} // wakes the goroutine that announces
+	news      chan struct{} // wakes the goroutine that announces: something new
+	again     chan struct{} // the same: someone new
 
 	ready chan struct{} // closed once host is set and listens
 	done  chan struct{} // closed when Run returns
@@ -119,7 +120,7 @@ func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		cfg: cfg, log: cfg.Log, id: id, self: self, roster: newRoster(), guesses: newGuesses(),
 		directory: newDirectory(id.peer, cfg.AliveTimeout),
-		kick:      make(chan struct{}, 1), news: make(chan struct{}, 1),
+		kick:      make(chan struct{}, 1), news: make(chan struct{}, 1), again: make(chan struct{}, 1),
 		ready: make(chan struct{}), done: make(chan struct{}),
 		handlers: map[string]func(context.Context, Stream){}, seen: map[PeerID][]string{},
 		record: NodeRecord{Name: cfg.Name},
