@@ -22,7 +22,7 @@ func Init(cfg Config, cluster string) (p2p.Token, error) {
 	if err != nil {
 		return p2p.Token{}, err
 	}
-	q, err := consensus.New(consensus.Config{Node: string(f.Peer), Dir: cfg.quorumDir()}, consensus.Transport{Listener: noListener{}})
+	q, err := consensus.New(consensus.Config{Node: string(f.Peer), Dir: cfg.quorumDir()}, consensus.Transport{Dial: noDial, Listener: noListener{}})
 	if err != nil {
 		return p2p.Token{}, fmt.Errorf("found the quorum: %w", err)
 	}
@@ -82,7 +82,9 @@ func interfaceAddresses() []netip.Addr {
 	return global
 }
 
-// noListener stands where a quorum is founded but not run.
+// noDial and noListener stand where a quorum is founded but not run.
+func noDial(context.Context, string) (net.Conn, error) { return nil, net.ErrClosed }
+
 type noListener struct{}
 
 func (noListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
