@@ -77,7 +77,7 @@ func BenchmarkSwitch(b *testing.B) {
 	isolatetest.NeedRoot(b)
 	box := newBox(b, "switch")
 	measure := func() time.Duration {
-		p := box.start("time 20000")
+		p := box.start("time 300")
 		ns, err := strconv.ParseInt(p.begin().line(), 10, 64)
 		if err != nil {
 			b.Fatal(err)
