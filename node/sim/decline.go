@@ -157,3 +157,35 @@ func elapsed(do func()) time.Duration {
 	do()
 	return time.Since(start)
 }
+
+// FreeOne gives back what is offered of one agent and allocates; it returns how
+// long the resources took to be offered again.
+func (r *DeclineRun) FreeOne(i int) (time.Duration, error) {
+	o := &r.offers[i%len(r.offers)]
+	var next []allocator.Offer
+	d := elapsed(func() {
+		r.allocator.Recover(r.now, o.Framework, o.Agent, o.Resources, nil)
+		next = r.allocator.Allocate(r.now)
+	})
+	if len(next) != 1 || next[0].Agent != o.Agent {
+		return d, fmt.Errorf("%d offers for one agent that is free", len(next))
+	}
+	*o = next[0]
+	return d, nil
+}
+
+// AddOne adds an agent and allocates.
+func (r *DeclineRun) AddOne(i int) (time.Duration, error) {
+	id := fmt.Sprintf("new%d", i)
+	total := r.offers[0].Resources.Unallocate()
+	var next []allocator.Offer
+	d := elapsed(func() {
+		r.allocator.AddAgent(r.now, id, allocator.AgentOptions{Hostname: id, Total: total}, nil)
+		next = r.allocator.Allocate(r.now)
+	})
+	if len(next) != 1 || next[0].Agent != id {
+		return d, fmt.Errorf("%d offers for one agent that is new", len(next))
+	}
+	r.allocator.RemoveAgent(r.now, id)
+	return d, nil
+}

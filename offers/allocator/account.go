@@ -142,8 +142,8 @@ func (a *Allocator) reclaim(c *client, ag *agent, r resource.Set) resource.Set {
 // went. Shared volumes count once in each item, however many below have them.
 func (ag *agent) replace(h *holding, next, came, went resource.Set) {
 	c := h.client
-	plus, minus := came.NonShared().Quantities(), went.NonShared().Quantities()
-	if came.Shared().Empty() && went.Shared().Empty() {
+	if came.Plain() && went.Plain() || came.Shared().Empty() && went.Shared().Empty() {
+		plus, minus := came.Quantities(), went.Quantities()
 		h.set = next
 		c.item.adjust(plus, minus)
 		c.role.self.adjust(plus, minus)
@@ -152,6 +152,7 @@ func (ag *agent) replace(h *holding, next, came, went resource.Set) {
 		}
 		return
 	}
+	plus, minus := came.NonShared().Quantities(), went.NonShared().Quantities()
 	items := []*item{&c.item, &c.role.self}
 	for r := c.role; r.parent != nil; r = r.parent {
 		items = append(items, &r.below)
@@ -169,7 +170,12 @@ func (ag *agent) replace(h *holding, next, came, went resource.Set) {
 
 // adjust changes what the item has.
 func (it *item) adjust(plus, minus resource.Quantities) {
-	it.allocated = it.allocated.Add(plus).Sub(minus)
+	if !plus.Empty() {
+		it.allocated = it.allocated.Add(plus)
+	}
+	if !minus.Empty() {
+		it.allocated = it.allocated.Sub(minus)
+	}
 	it.touch()
 }
 

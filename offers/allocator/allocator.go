@@ -71,7 +71,8 @@ type Allocator struct {
 	overrides  int // clients with a minimum of their own
 
 	total   resource.Quantities // of all agents
-	shares  resource.Quantities // total, without what fairness excludes
+	measure resource.Quantities // total, when shares were last renewed
+	shares  resource.Quantities // measure, without what fairness excludes
 	version uint64              // of shares
 
 	origin    time.Time // of the clock below: the first time seen
@@ -140,15 +141,40 @@ func (a *Allocator) Next() time.Time {
 	return a.origin.Add(time.Duration(max(next, a.now)))
 }
 
-// setTotal makes every share be computed again when it is needed.
+// setTotal takes in what all agents have together. Shares are measured against
+// the total as it was, unless it has changed by more than an eighth, until the
+// next batch: or each of ten thousand agents that come back would have every
+// share computed and sorted again.
 func (a *Allocator) setTotal(total resource.Quantities) {
-	if total.Equal(a.total) {
+	a.total = total
+	if !near(a.measure, total) {
+		a.renewShares()
+	}
+}
+
+// renewShares makes every share be computed again when it is needed.
+func (a *Allocator) renewShares() {
+	if a.measure.Equal(a.total) {
 		return
 	}
-	a.total = total
-	a.shares = total
+	a.measure, a.shares = a.total, a.total
 	if len(a.cfg.ExcludeFromFairness) > 0 {
-		a.shares = total.Without(a.cfg.ExcludeFromFairness...)
+		a.shares = a.total.Without(a.cfg.ExcludeFromFairness...)
 	}
 	a.version++
+}
+
+// near reports whether b is what a is, give or take an eighth.
+func near(a, b resource.Quantities) bool {
+	for name, v := range a.All {
+		if w := b.Get(name); w < v-v/8 || w > v+v/8 {
+			return false
+		}
+	}
+	for name := range b.All {
+		if a.Get(name) == 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -19,6 +19,7 @@ func (a *Allocator) Allocate(now time.Time) []Offer {
 	if a.now >= a.lastBatch+moment(a.cfg.AllocationInterval) {
 		a.lastBatch = a.now
 		a.all = true
+		a.renewShares()
 	}
 	fresh := a.takeFresh()
 	candidates := a.candidates(len(fresh) > 0)
@@ -29,7 +30,7 @@ func (a *Allocator) Allocate(now time.Time) []Offer {
 		candidates[i], candidates[j] = candidates[j], candidates[i]
 	})
 	r := run{Allocator: a, fresh: fresh}
-	r.offers = make([]Offer, 0, min(len(candidates), 1024))
+	r.made = make([]made, 0, len(candidates))
 	for _, ag := range candidates {
 		r.visit(ag)
 	}
@@ -72,16 +73,23 @@ func (a *Allocator) takeFresh() []*client {
 // run is one allocation.
 type run struct {
 	*Allocator
-	fresh  []*client
-	offers []Offer
-	takers []*framework // of the offers
+	fresh []*client
+	made  []made
 
 	// of the agent being visited
 	agent   *agent
 	lent    resource.Set // shared volumes offered in this visit
 	role    *role
 	views   [8]view // by what the client understands
-	general bool    // the views are those of every role
+	plain   bool    // every role and every client sees the same
+	general bool    // every role sees the same
+}
+
+// made is an offer.
+type made struct {
+	client *client
+	agent  *agent
+	set    resource.Set // allocated to the client's role
 }
 
 // view is what of the agent a client of a role and with certain capabilities
@@ -137,8 +145,7 @@ func (r *run) visitRole(role *role) bool {
 		return false
 	}
 	r.enter(role)
-	everything := r.view(7)
-	if everything.set.Empty() || !everything.enough && r.overrides == 0 {
+	if all := r.view(everything); all.set.Empty() || !all.enough && r.overrides == 0 {
 		return true
 	}
 	role.clients.refresh(r.Allocator)
@@ -162,7 +169,8 @@ func (r *run) enter(role *role) {
 
 // changed notes that what is available is not what it was.
 func (r *run) changed() {
-	r.general = r.agent.available.Reserved().Empty()
+	r.plain = r.agent.available.Plain()
+	r.general = r.plain || r.agent.available.Reserved().Empty()
 	r.forgetViews()
 }
 
@@ -173,12 +181,18 @@ func (r *run) forgetViews() {
 }
 
 func (r *run) view(class int) *view {
+	if r.plain {
+		class = everything
+	}
 	v := &r.views[class]
 	if !v.ready {
 		r.look(v, class)
 	}
 	return v
 }
+
+// everything is the class of a framework that understands all resources.
+const everything = 7
 
 // class numbers what a framework understands of resources.
 func (c Capabilities) class() int {
@@ -192,7 +206,10 @@ func (c Capabilities) class() int {
 }
 
 func (r *run) look(v *view, class int) {
-	set := r.agent.available.AllocatableTo(r.role.name).Sub(r.lent)
+	set := r.agent.available
+	if !r.plain {
+		set = set.AllocatableTo(r.role.name).Sub(r.lent)
+	}
 	if class&1 == 0 {
 		set = set.NonShared()
 	}
@@ -252,12 +269,15 @@ func (r *run) consider(c *client) bool {
 func (r *run) offer(c *client, set resource.Set) {
 	ag := r.agent
 	allocated := set.Allocate(c.role.name)
-	r.offers = append(r.offers, Offer{c.framework.id, c.role.name, ag.id, allocated})
-	r.takers = append(r.takers, c.framework)
+	r.made = append(r.made, made{c, ag, allocated})
 	r.grant(c, ag, allocated)
 	c.chosen()
-	ag.available = ag.available.Sub(set.NonShared())
-	r.lent = r.lent.Add(set.Shared())
+	if set.Plain() {
+		ag.available = ag.available.Sub(set)
+	} else {
+		ag.available = ag.available.Sub(set.NonShared())
+		r.lent = r.lent.Add(set.Shared())
+	}
 	r.changed()
 }
 
@@ -266,7 +286,8 @@ func (r *run) offer(c *client, set resource.Set) {
 func (r *run) byFramework() []Offer {
 	var frameworks []*framework
 	var counts []int
-	for _, f := range r.takers {
+	for i := range r.made {
+		f := r.made[i].client.framework
 		if f.ordinal == 0 {
 			frameworks = append(frameworks, f)
 			counts = append(counts, 0)
@@ -279,10 +300,12 @@ func (r *run) byFramework() []Offer {
 		counts[i] = at
 		at += n
 	}
-	out := make([]Offer, len(r.offers))
-	for i, f := range r.takers {
-		out[counts[f.ordinal-1]] = r.offers[i]
-		counts[f.ordinal-1]++
+	out := make([]Offer, len(r.made))
+	for i := range r.made {
+		m := &r.made[i]
+		place := &counts[m.client.framework.ordinal-1]
+		out[*place] = Offer{m.client.framework.id, m.client.role.name, m.agent.id, m.set}
+		*place++
 	}
 	for _, f := range frameworks {
 		f.ordinal = 0

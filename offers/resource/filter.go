@@ -22,6 +22,11 @@ func (s Set) filter(keep func(*kind) bool) Set {
 	return out
 }
 
+// Plain reports whether all of the set has one label and is unreserved, firm,
+// exclusive, without disk info and of the agent itself: no filter but that for
+// allocation changes it.
+func (s *Set) Plain() bool { return s.tail == nil && s.head.kind == nil }
+
 // Unreserved is what is reserved to no role.
 func (s Set) Unreserved() Set {
 	return s.filter(func(k *kind) bool { return k.role() == "" })
