@@ -33,7 +33,7 @@ type Config struct {
 type Driver struct {
 	cfg     Config
 	program *program
-	root    *root
+	host    *host
 	noSwap  bool
 	locks   locks
 }
@@ -67,8 +67,11 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 	if d.program, err = load(cfg.Program); err != nil {
 		return nil, fmt.Errorf("shim: %w", err)
 	}
-	if d.root, err = newRoot(filepath.Join(dir, ".root"), append(cfg.Hidden, dir)); err != nil {
-		return nil, fmt.Errorf("containers' root: %w", err)
+	if d.host, err = newHost(append(cfg.Hidden, dir)); err != nil {
+		return nil, fmt.Errorf("hidden directories: %w", err)
+	}
+	if err := os.MkdirAll(d.stage(), 0o755); err != nil {
+		return nil, err
 	}
 	d.noSwap = canLimitSwap()
 	if err := d.clean(); err != nil {
@@ -103,6 +106,10 @@ func (d *Driver) clean() error {
 func (d *Driver) dir(id isolate.ID) state.Dir {
 	return state.Dir(filepath.Join(d.cfg.Dir, string(id)))
 }
+
+// stage is an empty directory. Every shim builds its container's root there,
+// in a mount namespace of its own.
+func (d *Driver) stage() string { return filepath.Join(d.cfg.Dir, ".stage") }
 
 func (d *Driver) cgroup(id isolate.ID) string {
 	return filepath.Join("/", d.cfg.Cgroup, string(id))

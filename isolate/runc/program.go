@@ -94,7 +94,8 @@ func (p *program) start(ctx context.Context, dir state.Dir) (state.Report, error
 			Dir:   "/",
 			Env:   environment,
 			Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), to.Fd(), lock.Fd()},
-			Sys:   &syscall.SysProcAttr{Setsid: true},
+			// Its mounts are its own: nothing of a container is mounted on the host.
+			Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNS},
 		})
 	to.Close()
 	if err != nil {

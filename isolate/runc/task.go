@@ -1,7 +1,6 @@
 package runc
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -36,14 +35,7 @@ func (d *Driver) task(spec isolate.Spec) (*state.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	mounts, err := d.root.mounts()
-	if err != nil {
-		return nil, err
-	}
-	mounts = append(mounts,
-		state.Mount{Type: "bind", Source: tmp, Target: "/tmp", Write: true, Exec: true},
-		state.Mount{Type: "bind", Source: spec.Sandbox, Target: isolate.SandboxPath, Write: true, Exec: true})
-	return &state.Task{
+	task := &state.Task{
 		ID:       string(spec.ID),
 		Cgroup:   d.cgroup(spec.ID),
 		Path:     path,
@@ -54,14 +46,19 @@ func (d *Driver) task(spec isolate.Spec) (*state.Task, error) {
 		GID:      who.Gid,
 		Groups:   who.Sgids,
 		Hostname: spec.Hostname,
-		Root:     d.root.dir,
-		Mounts:   mounts,
-		Masked:   d.root.hidden,
+		Stage:    d.stage(),
 		Stdout:   filepath.Join(spec.Sandbox, "stdout"),
 		Stderr:   filepath.Join(spec.Sandbox, "stderr"),
 		Limits:   d.limits(spec),
 		Seccomp:  seccomp.Available,
-	}, nil
+	}
+	if err := d.host.show(task); err != nil {
+		return nil, err
+	}
+	task.Mounts = append(task.Mounts,
+		state.Mount{Source: tmp, Target: "/tmp", Write: true},
+		state.Mount{Source: spec.Sandbox, Target: isolate.SandboxPath, Write: true})
+	return task, nil
 }
 
 // supported refuses what this driver would otherwise silently leave out.
@@ -146,102 +143,4 @@ func (d *Driver) limits(spec isolate.Spec) state.Limits {
 func finite(limits map[string]float64, name string) (float64, bool) {
 	v, ok := limits[name]
 	return v, ok && !math.IsInf(v, 1)
-}
-
-// root is what every container without an image has for its root: a directory
-// of empty mount points, over which the host's directories are mounted
-// read-only. So the container sees the host's programs and files, but nothing
-// below /run, where the sockets of the host's services are, and nothing hidden.
-type root struct {
-	dir    string
-	hidden []string
-}
-
-func newRoot(dir string, hidden []string) (*root, error) {
-	r := &root{dir: dir}
-	for _, path := range hidden {
-		real, err := filepath.EvalSymlinks(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		r.hidden = append(r.hidden, real)
-	}
-	// The points that libcontainer would otherwise make while others look.
-	for _, point := range []string{"proc", "sys", "dev", "tmp", "run", isolate.SandboxPath} {
-		if err := os.MkdirAll(filepath.Join(dir, point), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	_, err := r.mounts()
-	return r, err
-}
-
-// private are the top-level directories of which a container has its own.
-var private = map[string]bool{
-	"proc": true, "sys": true, "dev": true, "tmp": true, "run": true, "mnt": true, "lost+found": true,
-}
-
-// mounts returns the host's directories, and keeps the mount points for them.
-func (r *root) mounts() ([]state.Mount, error) {
-	var all []state.Mount
-	add := func(path string) error {
-		if err := os.MkdirAll(filepath.Join(r.dir, path), 0o755); err != nil {
-			return err
-		}
-		all = append(all, state.Mount{Type: "bind", Source: path, Target: path, Exec: true})
-		return nil
-	}
-	each := func(parent string, skip map[string]bool) error {
-		entries, err := os.ReadDir(parent)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			path := filepath.Join(parent, e.Name())
-			switch {
-			case skip[e.Name()]:
-			case e.IsDir():
-				err = add(path)
-			case e.Type() == os.ModeSymlink:
-				err = r.link(path)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := each("/", private); err != nil {
-		return nil, err
-	}
-	if err := each("/mnt", map[string]bool{"mesos": true}); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	const resolver = "/run/systemd/resolve" // where /etc/resolv.conf may point
-	if _, err := os.Stat(resolver); err == nil {
-		return all, add(resolver)
-	}
-	return all, nil
-}
-
-// link copies a symbolic link such as /bin.
-func (r *root) link(path string) error {
-	target, err := os.Readlink(path)
-	if err != nil {
-		return err
-	}
-	copied := filepath.Join(r.dir, path)
-	if old, err := os.Readlink(copied); err == nil && old == target {
-		return nil
-	}
-	if err := os.Remove(copied); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(target, copied); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return nil
 }

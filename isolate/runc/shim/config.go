@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/moby/sys/capability"
@@ -17,14 +16,15 @@ import (
 	"muster/isolate/runc/state"
 )
 
-// config says in libcontainer's terms what the task says in ours.
-func config(task *state.Task) (*configs.Config, error) {
+// config says in libcontainer's terms what the task says in ours. The root is
+// ready but for what only the container's own namespaces can mount.
+func config(task *state.Task, root string) (*configs.Config, error) {
 	caps, err := capabilities()
 	if err != nil {
 		return nil, err
 	}
 	return &configs.Config{
-		Rootfs:          task.Root,
+		Rootfs:          root,
 		Readonlyfs:      true,
 		RootPropagation: unix.MS_SLAVE | unix.MS_REC,
 		Namespaces: configs.Namespaces{
@@ -35,93 +35,53 @@ func config(task *state.Task) (*configs.Config, error) {
 		Capabilities:    caps,
 		NoNewPrivileges: true,
 		NoNewKeyring:    true,
-		MaskPaths:       append(slices.Clone(maskedPaths), task.Masked...),
+		MaskPaths:       maskedPaths,
 		ReadonlyPaths:   readonlyPaths,
 		Cgroups:         cgroup(task),
-		Mounts:          mounts(task),
-		Devices:         deviceNodes,
+		Mounts:          mounts(root),
 	}, nil
 }
 
-// What of /proc and /sys tells of the host, or changes it.
+// What of /proc tells of the host, or changes it.
 var (
 	maskedPaths = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
 		"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 
-// mounts are the file systems that every container has, and then the task's own.
-func mounts(task *state.Task) []*configs.Mount {
+// mounts are few, because libcontainer takes some 80 system calls for each to
+// make sure that an image's links lead it nowhere: the shim has made the others.
+func mounts(root string) []*configs.Mount {
 	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	all := []*configs.Mount{}
-	system := []*configs.Mount{
+	all := []*configs.Mount{
 		{Device: "proc", Source: "proc", Destination: "/proc", Flags: safe},
-		{Device: "tmpfs", Source: "tmpfs", Destination: "/dev", Flags: unix.MS_NOSUID | unix.MS_STRICTATIME, Data: "mode=755,size=64k"},
-		{Device: "devpts", Source: "devpts", Destination: "/dev/pts", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-		{Device: "tmpfs", Source: "shm", Destination: "/dev/shm", Flags: safe, Data: "mode=1777,size=64m"},
-		{Device: "sysfs", Source: "sysfs", Destination: "/sys", Flags: safe | unix.MS_RDONLY},
+		// Onto itself: a bind mount of /dev tells libcontainer not to fill it.
+		{Device: "bind", Source: filepath.Join(root, "dev"), Destination: "/dev", Flags: unix.MS_BIND | unix.MS_REC},
 	}
 	if state.Unified() {
-		system = append(system, &configs.Mount{
+		all = append(all, &configs.Mount{
 			Device: "cgroup", Source: "cgroup", Destination: "/sys/fs/cgroup", Flags: safe | unix.MS_RDONLY,
 		})
 	}
-	for _, m := range task.Mounts {
-		all = append(all, mount(m))
-	}
-	return append(system, all...)
-}
-
-func mount(m state.Mount) *configs.Mount {
-	flags := unix.MS_NOSUID | unix.MS_NODEV
-	if !m.Exec {
-		flags |= unix.MS_NOEXEC
-	}
-	out := &configs.Mount{Device: m.Type, Source: m.Source, Destination: m.Target, Data: m.Data}
-	if m.Type == "bind" {
-		flags |= unix.MS_BIND
-	}
-	if !m.Write {
-		flags |= unix.MS_RDONLY
-		if m.Type == "bind" { // all that is mounted below it, too
-			flags |= unix.MS_REC
-			out.RecAttr = &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-		}
-	}
-	out.Flags = flags
-	return out
-}
-
-// deviceNodes are those that programs expect in any container.
-var deviceNodes = func() []*devices.Device {
-	var all []*devices.Device
-	for _, d := range []struct {
-		path         string
-		major, minor int64
-	}{
-		{"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7},
-		{"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
-	} {
-		all = append(all, &devices.Device{
-			Path: d.path, FileMode: 0o666,
-			Rule: devices.Rule{Type: devices.CharDevice, Major: d.major, Minor: d.minor, Permissions: "rwm", Allow: true},
-		})
-	}
 	return all
-}()
+}
 
 // deviceRules deny every device but those, and terminals of its own.
 func deviceRules() []*devices.Rule {
 	rules := []*devices.Rule{{Type: devices.WildcardDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Permissions: "rwm"}}
-	for _, d := range deviceNodes {
-		rules = append(rules, &d.Rule)
+	allow := func(major, minor int64) {
+		rules = append(rules, &devices.Rule{
+			Type: devices.CharDevice, Major: major, Minor: minor, Permissions: "rwm", Allow: true,
+		})
 	}
-	return append(rules,
-		&devices.Rule{Type: devices.CharDevice, Major: 136, Minor: devices.Wildcard, Permissions: "rwm", Allow: true},
-		&devices.Rule{Type: devices.CharDevice, Major: 5, Minor: 2, Permissions: "rwm", Allow: true})
+	for _, d := range deviceNodes {
+		allow(int64(d.major), int64(d.minor))
+	}
+	allow(136, devices.Wildcard)
+	allow(5, 2) // ptmx
+	return rules
 }
 
 // cgroup translates the limits for both versions: libcontainer reads CPU

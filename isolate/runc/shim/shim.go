@@ -54,6 +54,7 @@ func fatal(err error) {
 // run starts the container of dir, waits for its end and records it.
 func run(dir state.Dir) error {
 	driver := os.NewFile(reportFD, "report")
+	unix.Umask(0o022) // not the daemon's
 	lock := os.NewFile(lockFD, "lock")
 	defer lock.Close()
 	if err := state.Hold(lock); err != nil {
@@ -90,11 +91,15 @@ type container struct {
 // error has left something behind, to be removed by fail.
 func start(dir state.Dir, task *state.Task) (*container, error) {
 	c := &container{task: task}
-	config, err := config(task)
+	root, err := stage(task)
 	if err != nil {
 		return c, err
 	}
-	box, err := libcontainer.Create(filepath.Join(string(dir), "runc"), "container", config)
+	config, err := config(task, root)
+	if err != nil {
+		return c, err
+	}
+	box, err := libcontainer.Create(filepath.Join(task.Stage, "runc"), "container", config)
 	if err != nil {
 		return c, err
 	}
@@ -124,7 +129,10 @@ func start(dir state.Dir, task *state.Task) (*container, error) {
 		return c, err
 	}
 	closeFiles()
-	return c, c.began()
+	if err := c.began(); err != nil {
+		return c, err
+	}
+	return c, unstage(task)
 }
 
 // prepare opens what the container's first process inherits. The returned
@@ -200,7 +208,9 @@ func (c *container) began() error {
 
 // wait returns how the container ended, read before its cgroups are removed.
 func (c *container) wait() *state.Ended {
-	debug.FreeOSMemory() // what the start took is not needed beside the task
+	// What the start took is not needed beside a task that stays.
+	settled := time.AfterFunc(time.Second, debug.FreeOSMemory)
+	defer settled.Stop()
 	ended := &state.Ended{Signal: int(unix.SIGKILL)}
 	seen := false
 	for {

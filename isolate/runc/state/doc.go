@@ -6,5 +6,5 @@
 //	lock        held from before the shim's first to its last moment; holds its PID
 //	start.json  written by the shim when the container waits to run its command
 //	exit.json   written by the shim when the container has ended, before its cgroups go
-//	shim.log    what the shim had to say
+//	tmp         the container's /tmp
 package state

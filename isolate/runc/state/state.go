@@ -27,8 +27,9 @@ type Task struct {
 	Groups   []int
 	Hostname string // "" shares the host's
 
-	Root   string   // directory that becomes the container's root
-	Mounts []Mount  // on top of it, in this order
+	Stage  string   // empty directory at which the shim builds the container's root
+	Mounts []Mount  // of host directories, in this order
+	Links  []Link   // symbolic links
 	Masked []string // absolute paths inside the container that it must not see
 	Stdout string   // files to append to
 	Stderr string
@@ -37,15 +38,16 @@ type Task struct {
 	Seccomp bool
 }
 
-// Mount is one mount of a container.
+// Mount shows a directory of the host, and all that is mounted below it unless
+// it may be written to.
 type Mount struct {
-	Type   string // "bind", or a kind of file system
 	Source string
-	Target string // absolute inside the container; must exist in Root if that is shared
+	Target string // absolute inside the container; made if it does not exist
 	Write  bool   // not read-only
-	Exec   bool   // programs may be run from it
-	Data   string
 }
+
+// Link is a symbolic link inside the container.
+type Link struct{ Path, To string }
 
 // Limits are the settings of the container's cgroups. Zero leaves the kernel's default.
 type Limits struct {
@@ -88,8 +90,9 @@ type Dir string
 
 func (d Dir) path(name string) string { return filepath.Join(string(d), name) }
 
-// Log names the file that takes the shim's own output.
-func (d Dir) Log() string { return d.path("shim.log") }
+// Log names the file that takes the shims' own output: one beside all
+// containers, because they hardly ever have any.
+func (d Dir) Log() string { return filepath.Join(filepath.Dir(string(d)), ".shims.log") }
 
 // Exists reports whether a driver has begun to start the container.
 func (d Dir) Exists() bool {
@@ -102,7 +105,12 @@ func (d Dir) WriteTask(t *Task) error {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return err
 	}
-	return d.write("task.json", t, false)
+	body, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode task.json: %w", err)
+	}
+	// Whoever finds half of it finds no shim either, and starts again.
+	return os.WriteFile(d.path("task.json"), body, 0o600)
 }
 
 // Task reads what WriteTask wrote.
