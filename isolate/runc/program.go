@@ -133,12 +133,24 @@ func reap(pid int, wait bool) {
 	}
 }
 
-// lastLine returns what the shim said last.
+// lastLine returns what a shim said last: a failure of its own, not of its
+// container, which it reports.
 func lastLine(dir state.Dir) string {
-	body, err := os.ReadFile(dir.Log())
+	f, err := os.Open(dir.Log())
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(body)), "\n")
+	defer f.Close()
+	var tail [2048]byte
+	if info, err := f.Stat(); err == nil && info.Size() > int64(len(tail)) {
+		if _, err := f.Seek(-int64(len(tail)), io.SeekEnd); err != nil {
+			return err.Error()
+		}
+	}
+	n, err := io.ReadFull(f, tail[:])
+	if n == 0 {
+		return fmt.Sprintf("and said nothing (%v)", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(tail[:n])), "\n")
 	return lines[len(lines)-1]
 }

@@ -53,18 +53,12 @@ func fatal(err error) {
 
 // run starts the container of dir, waits for its end and records it.
 func run(dir state.Dir) error {
-	driver := os.NewFile(reportFD, "report")
 	unix.Umask(0o022) // not the daemon's
-	lock := os.NewFile(lockFD, "lock")
+	lock, driver := os.NewFile(lockFD, "lock"), os.NewFile(reportFD, "report")
 	defer lock.Close()
-	if err := state.Hold(lock); err != nil {
-		return err
-	}
-	task, err := dir.Task()
+	task, err := ready(dir, lock)
 	if err != nil {
-		return err
-	}
-	if err := leaveCgroup(task); err != nil {
+		send(driver, state.Report{Failed: oneLine(err)})
 		return err
 	}
 	c, err := start(dir, task)
@@ -77,6 +71,18 @@ func run(dir state.Dir) error {
 		return fmt.Errorf("record the end: %w", err)
 	}
 	return state.Remove(task.Cgroup, time.Now().Add(10*time.Second))
+}
+
+// ready makes this process known as the shim of dir's task.
+func ready(dir state.Dir, lock *os.File) (*state.Task, error) {
+	if err := state.Hold(lock); err != nil {
+		return nil, err
+	}
+	task, err := dir.Task()
+	if err != nil {
+		return nil, err
+	}
+	return task, leaveCgroup(task)
 }
 
 // container is the one that this shim is the parent of.
