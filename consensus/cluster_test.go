@@ -330,7 +330,10 @@ func (c *cluster) settled(limit time.Duration, voters, standbys int) time.Durati
 
 func (c *cluster) lag(st Status) (lag uint64) {
 	for _, m := range append(st.Voters, st.Standbys...) {
-		if m.ID != st.Node && c.nodes[m.ID] != nil {
+		c.mu.Lock()
+		runs := c.nodes[m.ID] != nil
+		c.mu.Unlock()
+		if m.ID != st.Node && runs {
 			lag += m.Lag
 		}
 	}
