@@ -2,7 +2,6 @@ package consensus
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -164,21 +163,4 @@ func TestRunEndsAtOnceWhenPeersHang(t *testing.T) {
 			t.Errorf("took %s", took)
 		}
 	})
-}
-
-func TestALeadersProposalsEndWithItsContext(t *testing.T) {
-	p := newProposals(10)
-	got := make(chan error, 1)
-	if err := p.add(memberOp("x"), func(err error) { got <- err }); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	p.commit(ctx, nil)
-	if err := <-got; !errors.Is(err, ErrNotLeader) {
-		t.Errorf("got %v", err)
-	}
-	if err := p.add(memberOp("x"), nil); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("got %v", err)
-	}
 }
