@@ -12,6 +12,9 @@ import (
 	"muster/offers/protocol"
 )
 
+// The leader says how often it wants to hear of the agent, between these, in seconds.
+const minHeartbeat, maxHeartbeat = 0.1, 3600.
+
 // link is what the agent knows of its link to the leader.
 type link struct {
 	up         bool
@@ -87,7 +90,12 @@ func (a *Agent) registered(m *protocol.Registered) {
 	if a.purging || !a.link.up {
 		return
 	}
-	if id := m.GetAgentId().GetValue(); id != a.id {
+	id := m.GetAgentId().GetValue()
+	if !fileName(id) {
+		a.log.Error("leader gave the agent an ID that it cannot bear", "agent_id", id)
+		return
+	}
+	if id != a.id {
 		if a.id != "" {
 			a.log.Warn("leader gave the agent another ID", "agent_id", id, "before", a.id)
 		}
@@ -99,10 +107,12 @@ func (a *Agent) registered(m *protocol.Registered) {
 	a.log.Info("registered", "agent_id", a.id, "term", a.savedTerm, "tasks", len(a.tasks))
 	a.board.linked(a.link, a.info())
 	if first {
-		every := time.Duration(m.GetHeartbeatIntervalSeconds() * float64(time.Second))
-		if every > 0 {
-			a.heartbeat(every, a.link.serial)
+		// Bounded both ways, so that no figure makes the agent busy or mute.
+		every := min(m.GetHeartbeatIntervalSeconds(), maxHeartbeat)
+		if !(every >= minHeartbeat) { // not a number is neither
+			every = minHeartbeat
 		}
+		a.heartbeat(time.Duration(every*float64(time.Second)), a.link.serial)
 	}
 	for _, t := range a.sorted() {
 		a.resend(t)

@@ -242,18 +242,22 @@ func TestCrashWhileBeginningIsHarmless(t *testing.T) {
 }
 
 func TestSecondOpenIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	j, _, err := Open(Config{Dir: dir}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := Open(Config{Dir: dir}, nil); err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("second Open: %v", err)
-	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	read(t, dir)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		j, _, err := Open(Config{Dir: dir}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Open(Config{Dir: dir}, nil); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("second Open: %v", err)
+		}
+		time.AfterFunc(lockTime/2, func() {
+			if err := j.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		read(t, dir) // waits for the first to let go
+	})
 }
 
 func TestManyRecordsShareAnFsync(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,14 +88,23 @@ func ignoreAbsent(err error) error {
 	return err
 }
 
+// lockTime is how long the lock of a killed daemon may outlive it: a child that
+// was just being forked holds it until it runs its own program.
+const lockTime = time.Second
+
 // lock keeps a second daemon out of the same directory for as long as f is open.
 func lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is in use by another agent: %w", filepath.Dir(path), err), f.Close())
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EINTR) && time.Since(begun) >= lockTime {
+			return nil, errors.Join(fmt.Errorf("%s is in use by another agent: %w", filepath.Dir(path), err), f.Close())
+		}
 	}
-	return f, nil
 }
