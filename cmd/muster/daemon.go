@@ -45,6 +45,11 @@ func runDaemon(c *cobra.Command, cfg node.Config, level string) error {
 		return err
 	}
 	defer closeLog()
+	unlock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	machine, closeMachine, err := openMachine(cfg, log)
 	if err != nil {
 		return err

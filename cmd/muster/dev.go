@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -292,7 +291,8 @@ func stopDev(out io.Writer, cluster []*devNode) error {
 	}
 	var errs []error
 	for _, n := range cluster {
-		errs = append(errs, endTasks(n.cfg))
+		_, err := endTasks(context.Background(), n.cfg)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -309,25 +309,4 @@ func (n *devNode) stop() {
 		_ = n.cmd.Process.Kill()
 		<-n.exited
 	}
-}
-
-// endTasks destroys the containers of a node whose daemon has ended.
-func endTasks(cfg node.Config) error {
-	driver, err := openDriver(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	defer driver.Close()
-	ids, err := driver.List()
-	if err != nil {
-		return fmt.Errorf("%s: list containers: %w", cfg.Name, err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	var g errgroup.Group
-	g.SetLimit(8)
-	for _, id := range ids {
-		g.Go(func() error { return driver.Destroy(ctx, id) })
-	}
-	return g.Wait()
 }

@@ -46,7 +46,7 @@ Run something:            muster run -- echo hello`,
 		&cobra.Group{ID: "ask", Title: "Ask a cluster:"},
 	)
 	c.AddCommand(
-		daemonCommand(), initCommand(), joinCommand(), devCommand(),
+		daemonCommand(), initCommand(), joinCommand(), devCommand(), purgeCommand(),
 		runCommand(), logsCommand(),
 		nodesCommand(), agentsCommand(), frameworksCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
 	)
