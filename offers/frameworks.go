@@ -258,7 +258,7 @@ func (f *framework) fact(ended time.Time) *master.Response_GetFrameworks_Framewo
 	return &master.Response_GetFrameworks_Framework{
 		FrameworkInfo:      f.info,
 		Active:             proto.Bool(f.active),
-		Connected:          proto.Bool(f.connected()),
+		Connected:          proto.Bool(f.begun()),
 		Recovered:          proto.Bool(f.recovered),
 		RegisteredTime:     timeInfo(f.registered),
 		ReregisteredTime:   timeInfo(f.reregistered),

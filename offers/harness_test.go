@@ -29,6 +29,10 @@ type world struct {
 	held     []*registry.Op // proposals not answered yet
 	hold     bool           // keep proposals until commit
 	log      []string       // effects since the last look
+	lenient  bool           // call IDs may repeat
+	onEffect func(Effect)
+	onLog    func(string)
+	later    []Input // what the effects of a Step lead to
 	replies  map[uint64]int
 	asked    map[uint64]int
 }
@@ -73,6 +77,12 @@ func (w *world) do(in Input) {
 // settle answers proposals, unless they are held, and ticks while it is due.
 func (w *world) settle() {
 	for range 1000 {
+		if len(w.later) > 0 {
+			in := w.later[0]
+			w.later = w.later[1:]
+			w.step(in)
+			continue
+		}
 		if !w.hold && len(w.held) > 0 {
 			w.commit(nil)
 			continue
@@ -133,9 +143,20 @@ func (w *world) step(in Input) {
 		case ToGateway:
 			if r := e.Message.GetReply(); r != nil {
 				w.replies[r.GetCallId()]++
+				if w.replies[r.GetCallId()] > w.asked[r.GetCallId()] && !w.lenient {
+					w.t.Fatalf("call %d was replied to more often than it was made", r.GetCallId())
+				}
 			}
 		}
-		w.log = append(w.log, describeEffect(e))
+		if w.onEffect == nil || w.onLog != nil {
+			w.log = append(w.log, describeEffect(e))
+		}
+		if w.onLog != nil {
+			w.onLog(w.log[len(w.log)-1])
+		}
+		if w.onEffect != nil {
+			w.onEffect(e)
+		}
 	}
 	if err := w.verify(); err != nil {
 		w.t.Fatalf("after %T: %v", in, err)
@@ -155,11 +176,6 @@ func (w *world) look() string {
 // verify checks what must hold after every Step.
 func (w *world) verify() error {
 	var errs []error
-	for id, n := range w.replies {
-		if n > w.asked[id] {
-			errs = append(errs, fmt.Errorf("call %d was replied to %d times", id, n))
-		}
-	}
 	errs = append(errs, w.core.verify())
 	if w.core.dirty.resources() {
 		return errors.Join(errs...)
@@ -204,7 +220,7 @@ func (m *Master) verify() error {
 		if !perFramework[f.id].Equal(f.used) {
 			fail("framework %s uses %s, not %s", f.id, perFramework[f.id], f.used)
 		}
-		if f.active && !f.begun() {
+		if f.active && f.session == nil {
 			fail("framework %s is active without a stream", f.id)
 		}
 		if !f.active && len(f.offers) > 0 && f.session == nil {
@@ -238,7 +254,7 @@ func (w *world) verifyView() error {
 		}
 		tasks += len(f.tasks)
 		got := w.view.Framework(f.id)
-		if f.admitted && (got.GetConnected() != f.connected() || got.GetActive() != f.active || !proto.Equal(got.GetFrameworkInfo(), f.info)) {
+		if f.admitted && (got.GetConnected() != f.begun() || got.GetActive() != f.active || !proto.Equal(got.GetFrameworkInfo(), f.info)) {
 			errs = append(errs, fmt.Errorf("framework %s: the view shows %v", f.id, got))
 		}
 		for _, t := range f.tasks {
@@ -312,7 +328,7 @@ func describeToAgent(m *protocol.MasterToAgent) string {
 		}
 		return fmt.Sprintf("KILL %s of %s%s", m.KillTask.GetTaskId().GetValue(), m.KillTask.GetFrameworkId().GetValue(), policy)
 	case *protocol.MasterToAgent_Acknowledge:
-		return fmt.Sprintf("ACKNOWLEDGE %s of %s %x", m.Acknowledge.GetTaskId().GetValue(), m.Acknowledge.GetFrameworkId().GetValue(), m.Acknowledge.GetUuid()[:1])
+		return fmt.Sprintf("ACKNOWLEDGE %s of %s %x", m.Acknowledge.GetTaskId().GetValue(), m.Acknowledge.GetFrameworkId().GetValue(), m.Acknowledge.GetUuid()[:min(1, len(m.Acknowledge.GetUuid()))])
 	case *protocol.MasterToAgent_ShutdownFramework:
 		return "SHUTDOWN FRAMEWORK " + m.ShutdownFramework.GetFrameworkId().GetValue()
 	case *protocol.MasterToAgent_UpdateFramework:

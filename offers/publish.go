@@ -65,7 +65,7 @@ func (m *Master) publishChanges() {
 		delete(d.usageOn, a.id)
 	}
 	for _, f := range sorted(d.frameworks) {
-		if f.admitted {
+		if f.admitted && m.frameworks[f.id] == f {
 			m.publish(view.FrameworkEvent(f.fact(time.Time{})))
 		}
 		delete(d.usage, f.id)

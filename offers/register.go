@@ -20,10 +20,6 @@ type claim struct {
 // register takes in an agent that announces itself, new or returning, with all it
 // holds.
 func (m *Master) register(l *link, reg *protocol.Register) {
-	if l.claim != nil {
-		l.claim.reg = reg
-		return
-	}
 	info := reg.GetAgent()
 	if info == nil {
 		m.refuse(l, "register: 'agent' is missing", false)
@@ -31,6 +27,10 @@ func (m *Master) register(l *link, reg *protocol.Register) {
 	}
 	if _, err := resource.FromProto(info.GetResources()); err != nil {
 		m.refuse(l, "register: 'agent.resources': "+err.Error(), false)
+		return
+	}
+	if l.claim != nil { // said again while the registry is asked: this is what counts
+		l.claim.reg = reg
 		return
 	}
 	if a := l.agent; a != nil && a.id != info.GetId().GetValue() {
@@ -108,7 +108,7 @@ func (m *Master) admitAgent(l *link, id string, reg *protocol.Register, op *regi
 	c := &claim{reg: reg, on: id}
 	l.claim = c
 	m.admitting[id] = true
-	returning := m.facts.Agent(id) != nil || op.GetMarkAgentReachable() != nil
+	returning := op.GetMarkAgentReachable() != nil
 	m.propose(op, func(err error) {
 		delete(m.admitting, id)
 		present := m.links[l.id] == l && l.claim == c

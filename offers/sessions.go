@@ -85,6 +85,7 @@ func (m *Master) forgetSession(s *session) {
 	}
 	if s.framework.session == s {
 		s.framework.session = nil
+		m.dirty.framework(s.framework)
 	}
 }
 

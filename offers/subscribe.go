@@ -29,15 +29,15 @@ func (m *Master) subscribe(l *link, msg *protocol.Subscribe) {
 		m.resume(l, msg)
 		return
 	}
-	if err := ValidateCall(msg.GetCall()); err != nil {
+	err := ValidateCall(msg.GetCall())
+	if err == nil && msg.GetCall().GetType() != scheduler.Call_SUBSCRIBE {
+		err = answer("Expecting 'type' to be SUBSCRIBE")
+	}
+	if err != nil {
 		m.refuseStream(l, id, "Failed to validate scheduler::Call: "+err.Error())
 		return
 	}
 	call := msg.GetCall().GetSubscribe()
-	if call == nil {
-		m.refuseStream(l, id, "Failed to validate scheduler::Call: Expecting 'subscribe' to be present")
-		return
-	}
 	info, err := m.subscription(msg, call)
 	if err != nil {
 		m.refuseStream(l, id, err.Error())

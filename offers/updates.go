@@ -61,10 +61,14 @@ func (m *Master) updateDuplicate(a *agent, t *task, s *mesos.TaskStatus, latest 
 // complete fills in what a status has to say and its agent has left out.
 func (m *Master) complete(s *mesos.TaskStatus, a *agent, t *task) *mesos.TaskStatus {
 	needExecutor := s.ExecutorId == nil && t != nil && t.executorID != ""
-	if s.AgentId != nil && s.Timestamp != nil && s.State != nil && !needExecutor {
+	badUUID := s.Uuid != nil && validateUUID(s.Uuid) != nil
+	if s.AgentId != nil && s.Timestamp != nil && s.State != nil && !needExecutor && !badUUID {
 		return s
 	}
 	s = copyStatus(s)
+	if badUUID {
+		s.Uuid = nil // a framework acknowledges what has one, and it could not be passed on
+	}
 	if s.State == nil {
 		s.State = mesos.TaskState_TASK_UNKNOWN.Enum()
 	}

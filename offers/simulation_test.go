@@ -1,0 +1,525 @@
+package offers
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/protocol"
+	"muster/offers/resource"
+)
+
+// simulation is a small cluster that behaves: agents that run what they are told
+// and repeat what is not acknowledged, gateways that announce their streams again,
+// frameworks that use offers; and a network and leaders that fail.
+type simulation struct {
+	t          *testing.T
+	w          *world
+	r          *rand.Rand
+	agents     []*simAgent
+	gateways   []*simGateway
+	frameworks []*simFramework
+	link       Link
+	tasks      int
+	calls      uint64
+}
+
+type simTask struct {
+	info      *mesos.TaskInfo
+	framework *mesos.FrameworkInfo
+	state     mesos.TaskState
+	updates   []*mesos.TaskStatus // not acknowledged, the oldest first
+}
+
+type simAgent struct {
+	link        Link // 0: not linked
+	id          string
+	incarnation string
+	peer        string
+	tasks       map[string]*simTask
+	registered  bool
+	deaf        bool // what is sent to it is lost, for its link is breaking
+}
+
+type simGateway struct {
+	link Link
+	deaf bool
+}
+
+type simFramework struct {
+	gateway  *simGateway
+	session  string
+	id       string
+	failover float64
+	offers   map[string]*mesos.Offer
+	accepted map[string]*mesos.TaskInfo // answered 202, no status seen
+	calling  map[uint64][]*mesos.TaskInfo
+	alive    map[string]mesos.TaskState // last state seen
+	sessions int
+	dead     bool // torn down: it may not come back
+}
+
+func newSimulation(t *testing.T, seed uint64) *simulation {
+	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 2))}
+	s.w = newWorld(t, Config{Seed: seed, OfferTimeout: time.Minute})
+	s.w.onEffect = s.effect
+	for i := range 4 {
+		s.agents = append(s.agents, &simAgent{peer: fmt.Sprintf("p%d", i), incarnation: "1", tasks: map[string]*simTask{}})
+	}
+	for range 2 {
+		s.gateways = append(s.gateways, &simGateway{})
+	}
+	for i := range 3 {
+		s.frameworks = append(s.frameworks, &simFramework{
+			gateway: s.gateways[i%2], failover: 3600, offers: map[string]*mesos.Offer{},
+			accepted: map[string]*mesos.TaskInfo{}, calling: map[uint64][]*mesos.TaskInfo{}, alive: map[string]mesos.TaskState{},
+		})
+	}
+	return s
+}
+
+func (s *simulation) newLink() Link {
+	s.link++
+	return s.link
+}
+
+// effect carries out what the core wants done.
+func (s *simulation) effect(e Effect) {
+	switch e := e.(type) {
+	case ToAgent:
+		for _, a := range s.agents {
+			if a.link == e.Link && !a.deaf {
+				s.toAgent(a, e.Message)
+			}
+		}
+	case ToGateway:
+		for _, g := range s.gateways {
+			if g.link == e.Link && !g.deaf {
+				s.toGateway(g, e.Message)
+			}
+		}
+	case Disconnect:
+		for _, a := range s.agents {
+			if a.link == e.Link {
+				a.link, a.registered = 0, false
+			}
+		}
+	}
+}
+
+// breakLinks ends the links that lose what is sent over them.
+func (s *simulation) breakLinks() {
+	for _, a := range s.agents {
+		if a.deaf {
+			a.deaf = false
+			s.w.do(AgentDisconnected{Link: a.link})
+			a.link, a.registered = 0, false
+		}
+	}
+	for _, g := range s.gateways {
+		if g.deaf {
+			g.deaf = false
+			s.w.do(GatewayDisconnected{Link: g.link})
+			g.link = 0
+			for _, f := range s.frameworks {
+				if f.gateway == g {
+					clear(f.calling)
+				}
+			}
+		}
+	}
+}
+
+func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
+	switch m := m.GetMessage().(type) {
+	case *protocol.MasterToAgent_Registered:
+		a.id, a.registered = m.Registered.GetAgentId().GetValue(), true
+	case *protocol.MasterToAgent_RunTask:
+		for _, info := range m.RunTask.GetTasks() {
+			key := m.RunTask.GetFramework().GetId().GetValue() + "/" + info.GetTaskId().GetValue()
+			if a.tasks[key] != nil {
+				s.t.Fatalf("task %s is run twice", key)
+			}
+			a.tasks[key] = &simTask{info: info, framework: m.RunTask.GetFramework(), state: mesos.TaskState_TASK_STAGING}
+		}
+	case *protocol.MasterToAgent_KillTask:
+		if t := a.tasks[m.KillTask.GetFrameworkId().GetValue()+"/"+m.KillTask.GetTaskId().GetValue()]; t != nil {
+			s.turn(a, t, mesos.TaskState_TASK_KILLED)
+		}
+	case *protocol.MasterToAgent_Acknowledge:
+		key := m.Acknowledge.GetFrameworkId().GetValue() + "/" + m.Acknowledge.GetTaskId().GetValue()
+		t := a.tasks[key]
+		if t == nil || len(t.updates) == 0 || string(t.updates[0].GetUuid()) != string(m.Acknowledge.GetUuid()) {
+			return
+		}
+		t.updates = t.updates[1:]
+		if terminal(t.state) && len(t.updates) == 0 {
+			delete(a.tasks, key)
+		}
+	case *protocol.MasterToAgent_ShutdownFramework:
+		for key, t := range a.tasks {
+			if t.framework.GetId().GetValue() == m.ShutdownFramework.GetFrameworkId().GetValue() {
+				delete(a.tasks, key)
+			}
+		}
+	case *protocol.MasterToAgent_Reconcile:
+		answer := &protocol.Reconciled{}
+		for _, q := range m.Reconcile.GetTasks() {
+			if a.tasks[q.GetFrameworkId().GetValue()+"/"+q.GetTaskId().GetValue()] == nil {
+				answer.Unknown = append(answer.Unknown, q)
+			}
+		}
+		s.w.later = append(s.w.later, FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Reconciled{Reconciled: answer}}})
+	}
+}
+
+// turn gives a task its next state.
+func (s *simulation) turn(a *simAgent, t *simTask, state mesos.TaskState) {
+	if terminal(t.state) {
+		return
+	}
+	t.state = state
+	b := make([]byte, 16)
+	for i := range b {
+		b[i] = byte(s.r.IntN(256))
+	}
+	t.updates = append(t.updates, &mesos.TaskStatus{TaskId: t.info.GetTaskId(), State: state.Enum(), AgentId: agentID(a.id), Uuid: b})
+}
+
+func (s *simulation) toGateway(g *simGateway, m *protocol.MasterToGateway) {
+	switch m := m.GetMessage().(type) {
+	case *protocol.MasterToGateway_Event:
+		for _, f := range s.frameworks {
+			if f.session == m.Event.GetSessionId() {
+				s.event(f, m.Event.GetEvent())
+			}
+		}
+	case *protocol.MasterToGateway_Closed:
+		for _, f := range s.frameworks {
+			if f.session == m.Closed.GetSessionId() {
+				f.session = ""
+			}
+		}
+	case *protocol.MasterToGateway_Reply:
+		for _, f := range s.frameworks {
+			for _, t := range f.calling[m.Reply.GetCallId()] {
+				if _, seen := f.alive[t.GetTaskId().GetValue()]; m.Reply.GetCode() == 202 && !seen {
+					f.accepted[t.GetTaskId().GetValue()] = t
+				}
+			}
+			delete(f.calling, m.Reply.GetCallId())
+		}
+	}
+}
+
+func (s *simulation) event(f *simFramework, e *scheduler.Event) {
+	switch e.GetType() {
+	case scheduler.Event_SUBSCRIBED:
+		f.id = e.GetSubscribed().GetFrameworkId().GetValue()
+		clear(f.offers)
+	case scheduler.Event_OFFERS:
+		for _, o := range e.GetOffers().GetOffers() {
+			f.offers[o.GetId().GetValue()] = o
+		}
+	case scheduler.Event_RESCIND:
+		delete(f.offers, e.GetRescind().GetOfferId().GetValue())
+	case scheduler.Event_ERROR:
+		if e.GetError().GetMessage() == "Framework has been removed" {
+			f.dead = true
+		}
+	case scheduler.Event_UPDATE:
+		st := e.GetUpdate().GetStatus()
+		id := st.GetTaskId().GetValue()
+		delete(f.accepted, id)
+		f.alive[id] = st.GetState()
+		if st.Uuid != nil {
+			s.w.later = append(s.w.later, s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE.Enum(), Acknowledge: &scheduler.Call_Acknowledge{
+				AgentId: st.GetAgentId(), TaskId: st.GetTaskId(), Uuid: st.GetUuid()}}))
+		}
+	}
+}
+
+func (s *simulation) callOf(f *simFramework, call *scheduler.Call) Input {
+	s.calls++
+	call.FrameworkId = frameworkID(f.id)
+	return FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Call{Call: &protocol.Call{
+		CallId: proto.Uint64(s.calls), SessionId: proto.String(f.session), Call: call,
+	}}}}
+}
+
+// connect links whatever is not linked, as the real parts do.
+func (s *simulation) connect() {
+	for _, g := range s.gateways {
+		if g.link == 0 {
+			g.link = s.newLink()
+			s.w.do(GatewayConnected{Link: g.link})
+			for _, f := range s.frameworks {
+				if f.gateway == g && f.session != "" {
+					s.announce(f, f.id != "")
+				}
+			}
+		}
+	}
+	for _, a := range s.agents {
+		if a.link == 0 {
+			a.link = s.newLink()
+			s.w.do(AgentConnected{Link: a.link, Peer: a.peer})
+			s.register(a)
+		}
+	}
+	for _, f := range s.frameworks {
+		if f.session == "" && !f.dead {
+			f.sessions++
+			f.session = fmt.Sprintf("s%d-%d", slices.Index(s.frameworks, f), f.sessions)
+			s.announce(f, false)
+		}
+	}
+}
+
+func (s *simulation) announce(f *simFramework, resume bool) {
+	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), FailoverTimeout: proto.Float64(f.failover),
+		Capabilities: []*mesos.FrameworkInfo_Capability{{Type: mesos.FrameworkInfo_Capability_PARTITION_AWARE.Enum()}}}
+	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{FrameworkInfo: info}}
+	if f.id != "" {
+		info.Id, call.FrameworkId = frameworkID(f.id), frameworkID(f.id)
+	}
+	sub := &protocol.Subscribe{SessionId: proto.String(f.session), Call: call, Resume: proto.Bool(resume)}
+	s.w.do(FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Subscribe{Subscribe: sub}}})
+	if resume && len(f.accepted) > 0 {
+		p := &protocol.Pending{FrameworkId: frameworkID(f.id)}
+		for _, id := range sortedKeys(f.accepted) {
+			p.Tasks = append(p.Tasks, &protocol.Pending_Task{TaskId: taskID(id), AgentId: f.accepted[id].GetAgentId()})
+		}
+		s.w.do(FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Pending{Pending: p}}})
+	}
+}
+
+func (s *simulation) register(a *simAgent) {
+	res, _ := resource.Parse("cpus:4;mem:1024;ports:[31000-31009]")
+	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: res.Proto()}, Incarnation: proto.String(a.incarnation)}
+	if a.id != "" {
+		r.Agent.Id = agentID(a.id)
+	}
+	seen := map[string]bool{}
+	for _, key := range sortedKeys(a.tasks) {
+		t := a.tasks[key]
+		msg := &mesos.Task{Name: t.info.Name, TaskId: t.info.GetTaskId(), FrameworkId: t.framework.GetId(), AgentId: agentID(a.id),
+			State: t.state.Enum(), Resources: t.info.GetResources()}
+		if len(t.updates) > 0 {
+			msg.StatusUpdateState, msg.StatusUpdateUuid = t.updates[0].State, t.updates[0].Uuid
+		}
+		r.Tasks = append(r.Tasks, msg)
+		if id := t.framework.GetId().GetValue(); !seen[id] {
+			seen[id] = true
+			r.Frameworks = append(r.Frameworks, t.framework)
+		}
+	}
+	s.w.do(FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Register{Register: r}}})
+}
+
+// work lets agents send what is not acknowledged and frameworks use their offers.
+func (s *simulation) work() {
+	for _, a := range s.agents {
+		if a.link == 0 || !a.registered {
+			continue
+		}
+		s.w.do(FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Heartbeat{Heartbeat: &protocol.Heartbeat{}}}})
+		for _, key := range sortedKeys(a.tasks) {
+			t := a.tasks[key]
+			if t == nil || a.link == 0 {
+				continue
+			}
+			if s.r.IntN(3) == 0 {
+				next := mesos.TaskState_TASK_RUNNING
+				if t.state == next {
+					next = mesos.TaskState_TASK_FINISHED
+				}
+				s.turn(a, t, next)
+			}
+			if len(t.updates) > 0 {
+				s.w.do(FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Update{Update: &protocol.Update{
+					FrameworkId: t.framework.GetId(), Status: t.updates[0], LatestState: t.state.Enum()}}}})
+			}
+		}
+	}
+	for _, f := range s.frameworks {
+		if f.session == "" || f.id == "" || f.gateway.link == 0 {
+			continue
+		}
+		for _, id := range sortedKeys(f.offers) {
+			o := f.offers[id]
+			delete(f.offers, id)
+			if s.r.IntN(3) == 0 {
+				s.w.do(s.callOf(f, &scheduler.Call{Type: scheduler.Call_DECLINE.Enum(), Decline: &scheduler.Call_Decline{OfferIds: []*mesos.OfferID{o.GetId()}}}))
+				continue
+			}
+			s.accept(f, o)
+		}
+	}
+}
+
+func (s *simulation) accept(f *simFramework, o *mesos.Offer) {
+	launch := &mesos.Offer_Operation_Launch{}
+	for range 1 + s.r.IntN(3) {
+		s.tasks++
+		res, _ := resource.Parse("cpus:1;mem:100")
+		launch.TaskInfos = append(launch.TaskInfos, &mesos.TaskInfo{Name: proto.String("n"), TaskId: taskID(fmt.Sprintf("t%d", s.tasks)),
+			AgentId: o.GetAgentId(), Resources: res.Proto(), Command: &mesos.CommandInfo{Value: proto.String("true")}})
+	}
+	call := s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: &scheduler.Call_Accept{OfferIds: []*mesos.OfferID{o.GetId()},
+		Operations: []*mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch}}, Filters: &mesos.Filters{RefuseSeconds: proto.Float64(1)}}})
+	f.calling[s.calls] = launch.TaskInfos
+	s.w.do(call)
+}
+
+// harm breaks something.
+func (s *simulation) harm() {
+	switch s.r.IntN(12) {
+	case 7, 8:
+		s.agents[s.r.IntN(len(s.agents))].deaf = true
+	case 9:
+		s.gateways[s.r.IntN(len(s.gateways))].deaf = true
+	case 0, 1:
+		a := s.agents[s.r.IntN(len(s.agents))]
+		s.w.do(AgentDisconnected{Link: a.link})
+		a.link, a.registered = 0, false
+	case 2:
+		g := s.gateways[s.r.IntN(len(s.gateways))]
+		s.w.do(GatewayDisconnected{Link: g.link})
+		g.link = 0
+	case 3: // the leader dies with what it was about to send
+		for _, a := range s.agents {
+			a.link, a.registered = 0, false
+		}
+		for _, g := range s.gateways {
+			g.link = 0
+		}
+		for _, f := range s.frameworks {
+			clear(f.offers) // the gateway rescinds them
+			clear(f.calling)
+		}
+		s.w.later = nil
+		s.w.failover()
+	case 4: // a framework fails over to a new stream
+		if f := s.frameworks[s.r.IntN(len(s.frameworks))]; f.gateway.link != 0 && f.id != "" && !f.dead {
+			f.sessions++
+			f.session = fmt.Sprintf("s%d-%d", slices.Index(s.frameworks, f), f.sessions)
+			s.announce(f, false)
+		}
+	case 5: // an agent loses its memory, tasks and all
+		if a := s.agents[s.r.IntN(len(s.agents))]; s.r.IntN(4) == 0 {
+			s.w.do(AgentDisconnected{Link: a.link})
+			a.link, a.registered, a.id = 0, false, ""
+			a.incarnation += "1"
+			clear(a.tasks)
+		}
+	case 6: // an agent is cut off for long
+		if s.r.IntN(3) == 0 {
+			a := s.agents[s.r.IntN(len(s.agents))]
+			s.w.do(AgentDisconnected{Link: a.link})
+			a.link, a.registered = 0, false
+			s.w.advance(80 * time.Second)
+		}
+	}
+}
+
+func TestSimulatedCluster(t *testing.T) {
+	seeds := 12
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := newSimulation(t, uint64(seed))
+			for range 120 {
+				s.connect()
+				s.work()
+				s.breakLinks()
+				s.harm()
+				s.w.advance(time.Duration(s.r.IntN(3000)) * time.Millisecond)
+			}
+			s.rest()
+			t.Logf("tasks %d states %v", s.tasks, s.tally())
+		})
+	}
+}
+
+// rest lets everything heal and end, and checks that nothing was forgotten.
+func (s *simulation) rest() {
+	s.breakLinks()
+	for range 40 {
+		s.connect()
+		s.work()
+		s.w.advance(5 * time.Second)
+	}
+	for i, f := range s.frameworks {
+		// I8, but for those that only just were accepted.
+		for _, id := range sortedKeys(f.accepted) {
+			if !slices.ContainsFunc(s.agents, func(a *simAgent) bool { return a.tasks[f.id+"/"+id] != nil }) {
+				s.t.Errorf("framework %d: task %s was accepted and never heard of", i, id)
+			}
+		}
+		if f.dead {
+			s.t.Errorf("framework %d was removed although its failover timeout is an hour", i)
+		}
+	}
+	for _, a := range s.agents {
+		known := s.w.core.agents[a.id]
+		if known == nil {
+			s.t.Fatalf("agent %s is not registered after all", a.id)
+		}
+		for key := range a.tasks {
+			found := false
+			for k := range known.tasks {
+				found = found || k.framework+"/"+k.task == key
+			}
+			if !found {
+				s.t.Errorf("agent %s runs %s and the core does not know", a.id, key)
+			}
+		}
+		if len(known.tasks) != len(a.tasks) {
+			s.t.Errorf("agent %s: the core knows %d tasks, it has %d", a.id, len(known.tasks), len(a.tasks))
+		}
+	}
+}
+
+func TestSameInputsGiveSameEffects(t *testing.T) {
+	run := func() []string {
+		s := newSimulation(t, 7)
+		var all []string
+		s.w.onLog = func(line string) { all = append(all, line) }
+		for range 60 {
+			s.connect()
+			s.work()
+			s.breakLinks()
+			s.harm()
+			s.w.advance(time.Second)
+		}
+		return all
+	}
+	a, b := run(), run()
+	if len(a) != len(b) {
+		t.Fatalf("%d effects, then %d", len(a), len(b))
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			t.Fatalf("effect %d: %s, then %s", i, a[i], b[i])
+		}
+	}
+}
+
+func (s *simulation) tally() map[string]int {
+	n := map[string]int{}
+	for _, f := range s.frameworks {
+		for _, st := range f.alive {
+			n[st.String()]++
+		}
+	}
+	return n
+}
