@@ -12,22 +12,23 @@ import (
 	"muster/offers/resource"
 )
 
-// agent is what one agent has, who has it, and what is left.
+// agent is what one agent has, who has it, and what is left. What a run looks
+// at comes first: a run over all agents is as fast as they come out of memory.
 type agent struct {
-	id        string
-	options   AgentOptions
+	available resource.Set // neither offered nor allocated; shared volumes always
+	holdings  []holding
+	refusals  []*refusal
+	open      int  // 1 + index in the list of those open, 0: not there
+	active    bool // may be offered
+	quiet     bool // every entitled client was asked and wants nothing of this
 	gpu       bool
 	remote    bool // in another region than the cluster
-	active    bool
-	holdings  []holding
-	available resource.Set // neither offered nor allocated; shared volumes always
-	excess    bool         // more is held than there is
-	refusals  []*refusal
+	excess    bool // more is held than there is
+	touched   bool // is in the list of those touched
 
-	index   int  // in list
-	open    int  // 1 + index in open, 0: not there
-	touched bool // is in touched
-	quiet   bool // every entitled client was asked and wants nothing of this
+	id      string
+	index   int // in the list of all
+	options AgentOptions
 }
 
 // holding is what a client has of an agent, offered or in use, allocated to
