@@ -33,9 +33,6 @@ func (a *Agent) sandboxDir(t *task) string {
 		"executors", t.executor, "runs", t.launch.GetContainerId())
 }
 
-// SandboxRoot is the directory below which all sandboxes lie.
-func (a *Agent) SandboxRoot() string { return filepath.Join(a.cfg.Dir, "slaves") }
-
 // Sandbox returns the host path of an executor's sandbox; run is a container ID
 // or "latest". Command tasks have their task ID as executor ID.
 func (a *Agent) Sandbox(framework, executor, run string) (string, error) {
