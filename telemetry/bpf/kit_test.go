@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -176,6 +177,28 @@ func (p *process) busy() bool {
 		}
 	}
 	return false
+}
+
+// schedstat sums what the kernel keeps of the worker's threads, which sleep now:
+// how long they have waited for a CPU, and how often they have got one.
+func (p *process) schedstat() (waited time.Duration, times uint64) {
+	p.t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(files) == 0 {
+		p.t.Fatal("worker has gone")
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		var on, wait, n uint64
+		if _, err := fmt.Sscan(string(text), &on, &wait, &n); err != nil {
+			p.t.Fatal(err)
+		}
+		waited, times = waited+time.Duration(wait), times+n
+	}
+	return waited, times
 }
 
 // end waits until the worker has gone, and tells how.

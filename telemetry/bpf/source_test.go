@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"muster/telemetry"
 	"muster/telemetry/cgroup"
 )
@@ -90,7 +92,7 @@ func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
 			for _, p := range ps {
 				p.done()
 			}
-			if got.CPUUser+got.CPUSys != got.CPU || got.CPUUser < got.CPU/2 {
+			if got.CPUUser+got.CPUSys != got.CPU || got.CPUUser <= 0 || got.CPUSys <= 0 {
 				t.Errorf("user %v and system %v of %v", got.CPUUser, got.CPUSys, got.CPU)
 			}
 		})
@@ -137,26 +139,24 @@ func TestRunQueueShowsContention(t *testing.T) {
 		ps = append(ps, b.start("spin 200"))
 	}
 	add(t, s, b.Container)
-	start := time.Now()
+	var want time.Duration
 	for _, p := range ps {
+		waited, _ := p.schedstat()
+		want -= waited
 		p.begin()
 	}
-	var waited, ran uint64
 	for _, p := range ps {
-		var on, wait, times uint64
-		if _, err := fmt.Sscan(p.line(), &on, &wait, &times); err != nil {
-			t.Fatal(err)
-		}
-		waited += wait
-		ran += times
-	}
-	elapsed := time.Since(start)
-	for _, p := range ps {
-		p.done()
+		p.line()
 	}
 	got := one(t, s, "contended")
-	t.Logf("elapsed %v, waited %v of %v, switched %d of %d, delays %v", elapsed, got.RunQueue, time.Duration(waited), got.Switches, ran, got.Delays)
-	near(t, "run-queue delay", got.RunQueue.Seconds(), float64(waited)/1e9, .05)
+	for _, p := range ps {
+		waited, _ := p.schedstat()
+		want += waited
+		p.done()
+	}
+	t.Logf("delays %v", got.Delays)
+	// What a waiting task spent on a queue that it was moved away from is not seen.
+	near(t, "run-queue delay", got.RunQueue.Seconds(), want.Seconds(), .25)
 	var long uint64
 	for _, n := range got.Delays[telemetry.DelayBucket(2*time.Millisecond):] {
 		long += n
@@ -171,13 +171,12 @@ func TestSwitchesAreCounted(t *testing.T) {
 	b := newBox(t, "switches")
 	p := b.start("pingpong 5000")
 	add(t, s, b.Container)
-	p.begin()
-	var on, wait, times uint64
-	if _, err := fmt.Sscan(p.line(), &on, &wait, &times); err != nil {
-		t.Fatal(err)
-	}
+	_, before := p.schedstat()
+	p.begin().line()
+	got := one(t, s, "switches")
+	_, after := p.schedstat()
 	p.done()
-	near(t, "switches", float64(one(t, s, "switches").Switches), float64(times), .05)
+	near(t, "switches", float64(got.Switches), float64(after-before), .02)
 }
 
 func TestFaultsAndMemoryShow(t *testing.T) {
@@ -203,6 +202,7 @@ func TestFaultsAndMemoryShow(t *testing.T) {
 func TestBlockIOIsCounted(t *testing.T) {
 	s := open(t)
 	b := newBox(t, "disk")
+	needDisk(t, "/var/tmp")
 	dir, err := os.MkdirTemp("/var/tmp", "muster-disk-")
 	if err != nil {
 		t.Fatal(err)
@@ -215,6 +215,18 @@ func TestBlockIOIsCounted(t *testing.T) {
 	got := one(t, s, "disk")
 	near(t, "written", float64(got.WriteBytes), 16<<20, .1)
 	near(t, "read", float64(got.ReadBytes), 16<<20, .2)
+}
+
+// needDisk skips where dir lies in memory.
+func needDisk(t *testing.T, dir string) {
+	t.Helper()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
+		t.Skip("needs a disk")
+	}
 }
 
 func TestNetworkTrafficIsCounted(t *testing.T) {
