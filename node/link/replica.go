@@ -9,9 +9,12 @@ import (
 	"muster/offers/view"
 )
 
-// ErrWatchEnded: the watcher fell behind, or the view is being built anew, as
-// when the leader changed. Watch again to start from a snapshot.
+// ErrWatchEnded: the view is being built anew, as when the leader changed. Watch
+// again to start from a snapshot. A watcher that fell behind gets ErrSlow instead.
 var ErrWatchEnded = errors.New("watch ended")
+
+// errReplicaEnded: the leadership whose view it was is over.
+var errReplicaEnded = errors.New("this view is no longer kept")
 
 // watchSize is how many events may wait for one watcher.
 const watchSize = 65536
@@ -23,7 +26,9 @@ type Replica struct {
 	mu       sync.Mutex
 	v        *view.View
 	snapshot *view.View    // of v, shared by readers; nil once v has changed
-	synced   chan struct{} // closed while v is whole
+	synced   chan struct{} // closed while v is whole, and for good when the replica has ended
+	isWhole  bool
+	ended    bool
 	watchers map[*Watch]struct{}
 }
 
@@ -39,13 +44,9 @@ type Watch struct {
 	r        *Replica
 }
 
-// Next returns the next event; after ErrWatchEnded there is none.
+// Next returns the next event; after ErrWatchEnded or ErrSlow there is none.
 func (w *Watch) Next(ctx context.Context) (*protocol.ViewEvent, error) {
-	e, err := w.q.pop(ctx)
-	if errors.Is(err, ErrClosed) {
-		err = ErrWatchEnded
-	}
-	return e, err
+	return w.q.pop(ctx)
 }
 
 // Close ends the watch.
@@ -60,27 +61,32 @@ func (w *Watch) Close() {
 func (r *Replica) Apply(events ...*protocol.ViewEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ended {
+		return
+	}
+	r.snapshot = nil
 	for _, e := range events {
 		r.apply(e)
 	}
-	r.snapshot = nil
 }
 
 func (r *Replica) apply(e *protocol.ViewEvent) {
 	r.v.Apply(e)
 	switch e.GetEvent().(type) {
 	case *protocol.ViewEvent_Reset_:
-		r.unsync()
+		if r.isWhole {
+			r.isWhole, r.synced = false, make(chan struct{})
+		}
 		r.dropAll()
 	case *protocol.ViewEvent_Synced:
-		if !r.whole() {
+		if !r.isWhole {
+			r.isWhole = true
 			close(r.synced)
 		}
 	}
 	for w := range r.watchers {
 		if w.q.push(e) != nil {
 			delete(r.watchers, w)
-			w.q.close()
 		}
 	}
 }
@@ -88,22 +94,22 @@ func (r *Replica) apply(e *protocol.ViewEvent) {
 func (r *Replica) dropAll() {
 	for w := range r.watchers {
 		delete(r.watchers, w)
-		w.q.close()
+		w.q.fail(ErrWatchEnded)
 	}
 }
 
-func (r *Replica) whole() bool {
-	select {
-	case <-r.synced:
-		return true
-	default:
-		return false
+// End leaves the replica to no reader: what it holds is nobody's view any more.
+func (r *Replica) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return
 	}
-}
-
-func (r *Replica) unsync() {
-	if r.whole() {
-		r.synced = make(chan struct{})
+	r.ended = true
+	r.v, r.snapshot = view.New(), nil
+	r.dropAll()
+	if !r.isWhole {
+		close(r.synced)
 	}
 }
 
@@ -132,7 +138,11 @@ func (r *Replica) Watch(ctx context.Context) (*Watch, error) {
 func (r *Replica) lockWhole(ctx context.Context) error {
 	for {
 		r.mu.Lock()
-		if r.whole() {
+		switch {
+		case r.ended:
+			r.mu.Unlock()
+			return errReplicaEnded
+		case r.isWhole:
 			return nil
 		}
 		synced := r.synced

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,6 +17,10 @@ import (
 
 // ErrNoLeader: there is no link to a leader now.
 var ErrNoLeader = errors.New("no leader")
+
+// ErrRefused: the node that was asked does not take the link. The error that
+// wraps it says why, in that node's words.
+var ErrRefused = errors.New("refused")
 
 // Leadership is who leads, as far as this node knows.
 type Leadership struct {
@@ -56,8 +61,11 @@ type Uplink[Out, In proto.Message] struct {
 }
 
 // NewUplink returns an uplink of self over streams of protocol, or, when self is
-// the leader, over its own port.
+// the leader, over its own port. A nil log is discarded.
 func NewUplink[Out, In proto.Message](self, protocol string, compass Compass, dial Dial, local Port[Out, In], log *slog.Logger) *Uplink[Out, In] {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Uplink[Out, In]{self: self, protocol: protocol, compass: compass, dial: dial, local: local, log: log.With("link", protocol)}
 }
 
@@ -78,10 +86,15 @@ func (u *Uplink[Out, In]) set(s *sender[Out]) {
 	u.mu.Unlock()
 }
 
+// Between attempts to reach a leader.
+const (
+	backoffFirst = 20 * time.Millisecond
+	backoffLast  = time.Second
+)
+
 // Run keeps the link up until ctx ends.
 func (u *Uplink[Out, In]) Run(ctx context.Context, user User[In]) error {
-	const first, last = 20 * time.Millisecond, time.Second
-	backoff := first
+	backoff := backoffFirst
 	for ctx.Err() == nil {
 		changed := u.compass.Changed()
 		leader, ok := u.compass.Leader()
@@ -95,11 +108,11 @@ func (u *Uplink[Out, In]) Run(ctx context.Context, user User[In]) error {
 			break
 		}
 		u.log.Debug("link ended", "peer", leader.Peer, "term", leader.Term, "err", err)
-		if time.Since(began) > last {
-			backoff = first
+		if time.Since(began) > backoffLast {
+			backoff = backoffFirst
 		}
 		wait(ctx, changed, backoff+rand.N(backoff))
-		backoff = min(2*backoff, last)
+		backoff = min(2*backoff, backoffLast)
 	}
 	return nil
 }
@@ -119,24 +132,36 @@ func wait(ctx context.Context, changed <-chan struct{}, d time.Duration) {
 func (u *Uplink[Out, In]) connect(ctx context.Context, leader Leadership, user User[In]) error {
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
+	l := &attempt[Out, In]{Uplink: u, user: user, leader: leader, abort: abort}
+	l.term.Store(leader.Term)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		u.watch(ctx, leader, abort)
+		l.watch(ctx)
 	}()
 	defer func() { abort(nil); <-watched }()
 	if leader.Peer == u.self {
-		return u.direct(ctx, abort, user)
+		return l.direct(ctx)
 	}
-	return u.remote(ctx, abort, leader, user)
+	return l.remote(ctx)
+}
+
+// attempt is one link to one leader.
+type attempt[Out, In proto.Message] struct {
+	*Uplink[Out, In]
+	user   User[In]
+	leader Leadership
+	term   atomic.Uint64 // in which the leader leads, as it said itself
+	abort  context.CancelCauseFunc
 }
 
 // watch ends the link when another node, or the same one anew, leads.
-func (u *Uplink[Out, In]) watch(ctx context.Context, leader Leadership, abort context.CancelCauseFunc) {
+func (l *attempt[Out, In]) watch(ctx context.Context) {
 	for {
-		changed := u.compass.Changed()
-		if now, ok := u.compass.Leader(); ok && now != leader && now.Term >= leader.Term {
-			abort(fmt.Errorf("%s leads in term %d", now.Peer, now.Term))
+		changed := l.compass.Changed()
+		now, ok := l.compass.Leader()
+		if term := l.term.Load(); ok && now.Term >= term && now != (Leadership{l.leader.Peer, term}) {
+			l.abort(fmt.Errorf("%s leads in term %d", now.Peer, now.Term))
 			return
 		}
 		select {
@@ -147,82 +172,90 @@ func (u *Uplink[Out, In]) watch(ctx context.Context, leader Leadership, abort co
 	}
 }
 
-func (u *Uplink[Out, In]) remote(ctx context.Context, abort context.CancelCauseFunc, leader Leadership, user User[In]) error {
+func (l *attempt[Out, In]) remote(ctx context.Context) error {
 	dialing, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	s, err := u.dial(dialing, leader.Peer, u.protocol)
+	s, err := l.dial(dialing, l.leader.Peer, l.protocol)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	stop := context.AfterFunc(ctx, func() { s.Close() })
+	stop := context.AfterFunc(ctx, func() { cut(s, context.Cause(ctx)) })
 	defer stop()
 	f := newFrames(s)
-	term, err := greet(f, leader.Term)
-	if err != nil {
+	if err := l.greet(f); err != nil {
 		return err
 	}
-	up := &sender[Out]{q: newQueue[Out](queueSize), abort: abort}
-	defer up.q.close()
-	u.begin(up, term, user)
-	defer u.end(user)
-	return duplex(ctx, f, *up, user.Receive)
+	up := &sender[Out]{q: newQueue[Out](queueSize), abort: l.abort}
+	l.begin(up)
+	err = duplex(ctx, f, *up, l.user.Receive)
+	l.end(up)
+	return err
 }
 
-// greet exchanges hellos and returns the term in which the other side leads.
-func greet(f *frames, term uint64) (uint64, error) {
-	if err := f.s.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
-		return 0, err
-	}
-	if err := f.write(&protocol.Hello{Term: &term}, true); err != nil {
-		return 0, err
-	}
+// greet exchanges hellos. A node that leads in an older term than is known of has
+// not heard of its successor, or of its own return, yet.
+func (l *attempt[Out, In]) greet(f *frames) error {
 	var hello protocol.Hello
-	if err := f.read(&hello); err != nil {
-		return 0, fmt.Errorf("hello: %w", err)
+	err := f.greeting(func() error {
+		if err := f.write(&protocol.Hello{Term: &l.leader.Term}, true); err != nil {
+			return err
+		}
+		_, err := f.read(&hello)
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("hello: %w", err)
+	case hello.Refused != nil:
+		return fmt.Errorf("%w: %s", ErrRefused, hello.GetRefused())
+	case hello.GetTerm() < l.leader.Term:
+		return fmt.Errorf("%w: it leads in term %d, not in %d", ErrRefused, hello.GetTerm(), l.leader.Term)
 	}
-	if hello.Refused != nil {
-		return 0, fmt.Errorf("refused: %s", hello.GetRefused())
-	}
-	return hello.GetTerm(), f.s.SetDeadline(time.Time{})
+	l.term.Store(hello.GetTerm())
+	return nil
 }
 
-// begin tells user of the link before anything of it is received.
-func (u *Uplink[Out, In]) begin(up *sender[Out], term uint64, user User[In]) {
-	u.set(up)
-	user.Connected(term)
+// begin tells the user of the link before anything of it is received.
+func (l *attempt[Out, In]) begin(up *sender[Out]) {
+	l.set(up)
+	l.user.Connected(l.term.Load())
 }
 
-func (u *Uplink[Out, In]) end(user User[In]) {
-	u.set(nil)
-	user.Disconnected()
+// end tells the user that what it sent last may not have arrived.
+func (l *attempt[Out, In]) end(up *sender[Out]) {
+	l.set(nil)
+	up.q.close()
+	l.user.Disconnected()
 }
 
 // direct runs the link on the leader's own node: two queues, no stream.
-func (u *Uplink[Out, In]) direct(ctx context.Context, abort context.CancelCauseFunc, user User[In]) error {
-	down := sender[In]{q: newQueue[In](queueSize), abort: abort}
-	term, port, err := u.local.Open(u.self, down)
+func (l *attempt[Out, In]) direct(ctx context.Context) error {
+	down := sender[In]{q: newQueue[In](queueSize), abort: l.abort}
+	term, port, err := l.local.Open(l.self, down)
 	if err != nil {
 		return err
 	}
-	up := &sender[Out]{q: newQueue[Out](queueSize), abort: abort}
-	u.begin(up, term, user)
+	l.term.Store(max(term, l.leader.Term))
+	up := &sender[Out]{q: newQueue[Out](queueSize), abort: l.abort}
+	l.begin(up)
 	carried := make(chan struct{})
 	go func() {
 		defer close(carried)
-		abort(carry(ctx, up.q, port.Receive))
+		l.abort(carry(ctx, up.q, port.Receive))
 	}()
-	abort(carry(ctx, down.q, user.Receive))
+	l.abort(carry(ctx, down.q, l.user.Receive))
 	up.q.close()
 	<-carried
+	down.q.close()
 	port.Closed(context.Cause(ctx))
-	u.end(user)
+	l.end(up)
 	return context.Cause(ctx)
 }
 
-// carry hands what q holds to receive until either fails.
+// carry hands what q holds to receive until either fails or ctx ends.
 func carry[M proto.Message](ctx context.Context, q *queue[M], receive func(M) error) error {
-	for {
+	for ctx.Err() == nil {
 		m, err := q.pop(ctx)
 		if err != nil {
 			return err
@@ -231,4 +264,5 @@ func carry[M proto.Message](ctx context.Context, q *queue[M], receive func(M) er
 			return err
 		}
 	}
+	return context.Cause(ctx)
 }

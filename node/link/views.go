@@ -12,70 +12,8 @@ import (
 	"muster/offers/view"
 )
 
-// ViewProtocol is the mesh protocol of view streams.
-const ViewProtocol = "view/1"
-
 // Leading gives the leader's own replica while this node leads, else nil.
 type Leading func() (*Replica, uint64)
-
-// ServeView writes the leader's view to s: everything, then changes as they come.
-func ServeView(ctx context.Context, s Stream, leading Leading) error {
-	defer s.Close()
-	f := newFrames(s)
-	if err := s.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
-		return err
-	}
-	var hello protocol.Hello
-	if err := f.read(&hello); err != nil {
-		return fmt.Errorf("hello: %w", err)
-	}
-	r, term := leading()
-	if r == nil {
-		text := ErrNotLeading.Error()
-		return errors.Join(ErrNotLeading, f.write(&protocol.Hello{Refused: &text}, true))
-	}
-	if err := f.write(&protocol.Hello{Term: &term}, true); err != nil {
-		return err
-	}
-	if err := s.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
-	w, err := r.Watch(ctx)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	return tell(ctx, f, w)
-}
-
-// tell writes w's snapshot and events while it hears the other side's keepalives.
-func tell(ctx context.Context, f *frames, w *Watch) error {
-	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	stop := context.AfterFunc(ctx, func() { f.s.Close() })
-	defer stop()
-	heard := make(chan struct{})
-	go func() {
-		defer close(heard)
-		abort(drain(f, fresh[*protocol.Seek](), func(*protocol.Seek) error { return nil }))
-	}()
-	err := tellAll(ctx, f, w)
-	abort(err)
-	<-heard
-	return context.Cause(ctx)
-}
-
-func tellAll(ctx context.Context, f *frames, w *Watch) error {
-	for _, e := range w.Snapshot.Events() {
-		if err := f.write(e, false); err != nil {
-			return err
-		}
-	}
-	if err := f.w.Flush(); err != nil {
-		return err
-	}
-	return pump(ctx, f, w.q, &protocol.ViewEvent{})
-}
 
 // Views gives every node the leader's view: the leader's own, or a replica that
 // is kept while it is being read.
@@ -90,10 +28,12 @@ type Views struct {
 	wanted  chan struct{} // signals Run that there is a reader
 }
 
-// idleAfter is how long a replica is kept after its last reader.
-const idleAfter = 30 * time.Second
+const (
+	idleAfter = 30 * time.Second      // a replica is kept so long after its last reader
+	retake    = 50 * time.Millisecond // how often a reader that waits looks whether this node leads now
+)
 
-// NewViews returns the views of node self.
+// NewViews returns the views of node self. A nil log is discarded.
 func NewViews(self string, compass Compass, dial Dial, leading Leading, log *slog.Logger) *Views {
 	return &Views{
 		leading: leading,
@@ -110,27 +50,42 @@ func (noPort) Open(string, Sender[*protocol.ViewEvent]) (uint64, Receiver[*proto
 	return 0, nil, errors.New("the leader reads its own view")
 }
 
-// Snapshot returns the view of whoever leads now, not to be modified.
+// Snapshot returns the view of whoever leads now, not to be modified. It waits
+// for one until ctx ends.
 func (v *Views) Snapshot(ctx context.Context) (*view.View, error) {
-	r, done := v.replica()
-	defer done()
-	s, err := r.Snapshot(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("no view of the cluster: %w", err)
+	s, done, err := whole(ctx, v, (*Replica).Snapshot)
+	if err == nil {
+		done()
 	}
-	return s, nil
+	return s, err
 }
 
-// Watch returns a snapshot and what follows it. It ends with ErrWatchEnded when
-// the leader changes; its owner watches again.
-func (v *Views) Watch(ctx context.Context) (*Watch, func(), error) {
-	r, done := v.replica()
-	w, err := r.Watch(ctx)
+// Watch returns a snapshot and what follows it; done is called when the watcher
+// leaves. It ends with ErrWatchEnded when the leader changes; its owner watches again.
+func (v *Views) Watch(ctx context.Context) (w *Watch, done func(), err error) {
+	w, left, err := whole(ctx, v, (*Replica).Watch)
 	if err != nil {
-		done()
-		return nil, nil, fmt.Errorf("no view of the cluster: %w", err)
+		return nil, nil, err
 	}
-	return w, func() { w.Close(); done() }, nil
+	return w, func() { w.Close(); left() }, nil
+}
+
+// whole reads the first replica that is whole, be it this node's own or the
+// remote one: while the reader waits, this node may begin to lead or cease to.
+func whole[T any](ctx context.Context, v *Views, read func(*Replica, context.Context) (T, error)) (out T, done func(), err error) {
+	for {
+		r, done := v.replica()
+		turn, cancel := context.WithTimeoutCause(ctx, retake, errReplicaEnded)
+		out, err := read(r, turn)
+		cancel()
+		if err == nil {
+			return out, done, nil
+		}
+		done()
+		if ctx.Err() != nil {
+			return out, nil, fmt.Errorf("no view of the cluster: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // replica returns what to read now; done is called when the reader leaves.
@@ -189,7 +144,7 @@ func (v *Views) follow(ctx context.Context) {
 func (v *Views) idleSince(t time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.readers == 0 && v.idle.Before(t)
+	return v.readers == 0 && !v.idle.After(t)
 }
 
 // remoteUser feeds the replica from the link.

@@ -244,5 +244,5 @@ func (r *reign) close() {
 	for _, s := range r.gateways {
 		s.Close(errReignEnded)
 	}
-	r.replica.Apply(&protocol.ViewEvent{Event: &protocol.ViewEvent_Reset_{Reset_: &protocol.Reset{}}})
+	r.replica.End()
 }
