@@ -177,7 +177,12 @@ func (m *Master) disconnected(f *framework) {
 	m.timers.stop(f.deadline)
 	m.refuseHeld(f)
 	f.awaited = false
-	at := m.now.Add(failoverTimeout(f.info))
+	timeout := failoverTimeout(f.info)
+	if timeout == 0 {
+		m.removeFramework(f)
+		return
+	}
+	at := m.now.Add(timeout)
 	f.deadline = m.timers.set(at, func() { m.removeFramework(f) })
 	m.proposeSurely(&registry.Op{Op: &registry.Op_FrameworkDisconnected{FrameworkDisconnected: &registry.FrameworkDisconnected{
 		FrameworkId: f.info.GetId(), Deadline: proto.Int64(at.UnixNano()),

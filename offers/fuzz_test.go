@@ -2,12 +2,15 @@ package offers
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 )
 
@@ -139,6 +142,49 @@ func chaos(w *world, c *chooser) Input {
 		c.fill(m.ProtoReflect(), names(w), 6)
 		return FromGateway{Link: gateway, Message: m}
 	}
+}
+
+// FuzzLaunch launches random tasks and groups on real offers.
+func FuzzLaunch(f *testing.F) {
+	for i := range 20 {
+		f.Add([]byte{byte(i), 9, 5, byte(i * 3), 3, byte(i * 7)})
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &scenario{t: t, w: newWorld(t, Config{})}
+		s.w.lenient = true
+		for _, line := range []string{"gateway 1", "subscribe 1 s1 failover=60 caps=GPU_RESOURCES", "agent 2", "register 2 res=cpus:64;mem:64000;disk:1000;gpus:4;ports:[1-100]"} {
+			s.run(line)
+		}
+		c := newChooser(data)
+		for range 40 {
+			call := &scheduler.Call{}
+			accept := &scheduler.Call_Accept{}
+			for id := range s.w.core.offers {
+				accept.OfferIds = append(accept.OfferIds, offerID(id))
+			}
+			op := &mesos.Offer_Operation{}
+			c.fill(op.ProtoReflect(), names(s.w), 6)
+			op.Id = nil
+			op.Type = []mesos.Offer_Operation_Type{mesos.Offer_Operation_LAUNCH, mesos.Offer_Operation_LAUNCH_GROUP}[c.n(2)].Enum()
+			for _, info := range launched(op) {
+				s.tasks++
+				info.TaskId, info.AgentId = taskID(fmt.Sprint("t", s.tasks)), agentID("m1-S0")
+				info.Resources = s.resources("cpus:0.1;mem:10").Proto()
+				if e := info.GetExecutor(); e != nil {
+					e.Resources, e.FrameworkId = s.resources("cpus:0.1;mem:32").Proto(), nil
+				}
+			}
+			if e := op.GetLaunchGroup().GetExecutor(); e != nil {
+				e.Resources, e.FrameworkId = s.resources("cpus:0.1;mem:32;disk:1").Proto(), nil
+			}
+			accept.Operations = []*mesos.Offer_Operation{op}
+			call.Type, call.Accept = scheduler.Call_ACCEPT.Enum(), accept
+			s.send(parse("call 1 s1 m1-0000"), call)
+			s.w.advance(6 * time.Second)
+			s.heartbeats()
+			s.w.log = nil
+		}
+	})
 }
 
 func FuzzStep(f *testing.F) {

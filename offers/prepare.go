@@ -28,12 +28,12 @@ func (x *acceptance) prepare(info *mesos.TaskInfo) (*work, error) {
 	w := &work{info: copyTaskInfo(info)}
 	var err error
 	if w.resources, err = x.allocated(info.GetResources()); err != nil {
-		return nil, answerf("Task uses invalid resources: Invalid resources: %v", err)
+		return nil, answerf("Task uses invalid resources: %v", err)
 	}
 	w.info.Resources = w.resources.Proto()
 	if e := info.GetExecutor(); e != nil {
 		if w.executor, err = x.allocated(e.GetResources()); err != nil {
-			return nil, answerf("Executor uses invalid resources: Invalid resources: %v", err)
+			return nil, answerf("Executor uses invalid resources: %v", err)
 		}
 		w.info.Executor = x.executorInfo(e, w.executor)
 	}
@@ -52,7 +52,7 @@ func (x *acceptance) prepareGroup(op *mesos.Offer_Operation_LaunchGroup) (*group
 	g := &group{}
 	var err error
 	if g.resources, err = x.allocated(e.GetResources()); err != nil {
-		return nil, answerf("Executor uses invalid resources: Invalid resources: %v", err)
+		return nil, answerf("Executor uses invalid resources: %v", err)
 	}
 	g.executor = x.executorInfo(e, g.resources)
 	for _, info := range op.GetTaskGroup().GetTasks() {

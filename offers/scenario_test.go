@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,7 +49,7 @@ func TestScenarios(t *testing.T) {
 }
 
 func runScenario(t *testing.T, text string) string {
-	s := &scenario{t: t, w: newWorld(t, Config{})}
+	s := &scenario{t: t, w: newWorld(t, Config{}), silent: map[Link]bool{}}
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		switch {
@@ -66,9 +67,12 @@ func runScenario(t *testing.T, text string) string {
 
 // scenario interprets the commands of a scenario.
 type scenario struct {
-	t    *testing.T
-	w    *world
-	call uint64
+	t     testing.TB
+	w     *world
+	call  uint64
+	tasks int
+
+	silent map[Link]bool
 }
 
 // args are a command's words: bare ones by place, key=value ones by name.
@@ -154,12 +158,18 @@ func (s *scenario) run(line string) string {
 			s.text(a.rest, m)
 			w.do(FromAgent{a.link(), m})
 		}
-	case "pass": // pass DURATION
+	case "pass": // pass DURATION; agents send heartbeats
 		d, err := time.ParseDuration(a.word(1))
 		if err != nil {
 			s.t.Fatalf("%s: %v", line, err)
 		}
+		for ; d > 10*time.Second; d -= 10 * time.Second {
+			w.advance(10 * time.Second)
+			s.heartbeats()
+		}
 		w.advance(d)
+	case "silence": // silence LINK: the agent sends no heartbeat any more
+		s.silent[a.link()] = true
 	case "hold": // proposals wait from now on
 		w.hold = true
 	case "commit": // the oldest proposal is committed, or fails
@@ -182,6 +192,15 @@ func (s *scenario) run(line string) string {
 		s.t.Fatalf("unknown command: %s", line)
 	}
 	return ""
+}
+
+func (s *scenario) heartbeats() {
+	for _, l := range sorted(s.w.core.links) {
+		if l.agent != nil && !s.silent[l.id] {
+			s.w.do(FromAgent{l.id, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Heartbeat{Heartbeat: &protocol.Heartbeat{}}}})
+			s.w.log = slices.DeleteFunc(s.w.log, func(line string) bool { return strings.HasSuffix(line, "<- HEARTBEAT") })
+		}
+	}
 }
 
 func (s *scenario) text(text string, m proto.Message) {

@@ -125,10 +125,16 @@ func (m *Master) welcomeBack(a *agent, found []*task) {
 				continue
 			}
 			f.forgetLost(id)
+			s := m.status(id, a.id, t.executorID, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_RECONCILIATION,
+				"Unreachable agent reregistered without the task")
+			gone := copyTask(t.msg)
+			if !terminal(gone.GetState()) {
+				gone.State = s.State
+			}
+			m.publish(view.TaskEvent(gone, s, true))
 			m.publish(view.TaskRemovedEvent(f.id, id, true))
-			if f.caps.partitionAware {
-				m.tell(f, m.status(id, a.id, t.executorID, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_RECONCILIATION,
-					"Unreachable agent reregistered without the task"))
+			if f.caps.partitionAware { // to the others it was lost before
+				m.tell(f, s)
 			}
 		}
 	}

@@ -172,9 +172,16 @@ func amount(s resource.Set, name string) string {
 	return "None"
 }
 
+// asksToShare reports whether an executor says that it shares cgroups, which only
+// its tasks may.
+func asksToShare(e *mesos.ExecutorInfo) bool {
+	l := e.GetContainer().GetLinuxInfo()
+	return l != nil && l.ShareCgroups != nil && l.GetShareCgroups()
+}
+
 // validateSharing checks that all tasks of an executor share its cgroups, or none.
 func (x *acceptance) validateSharing(g *group) error {
-	if l := g.executor.GetContainer().GetLinuxInfo(); l != nil && l.ShareCgroups != nil && l.GetShareCgroups() {
+	if asksToShare(g.executor) {
 		return answer("The 'share_cgroups' field cannot be set to 'true' on executor containers")
 	}
 	shares := sharesCgroups(g.tasks[0].info)

@@ -186,7 +186,7 @@ func (x *acceptance) validateTaskExecutor(w *work) error {
 			return answer("'ExecutorInfo.command' must be set")
 		case !w.executor.Shared().Empty():
 			return answerf("Executor resources %s should not contain any shared resources", w.executor)
-		case e.GetContainer().GetLinuxInfo().GetShareCgroups() && e.GetContainer().GetLinuxInfo().ShareCgroups != nil:
+		case asksToShare(e):
 			return answer("The 'share_cgroups' field cannot be set to 'true' on executor containers")
 		}
 		if err := x.validateTogether("Task and its executor", "the task", w.resources, w.executor); err != nil {
