@@ -53,9 +53,7 @@ func (m *Mesh) onDisconnected(n network.Network, c network.Conn) {
 // welcomed: both sides know each other now.
 func (m *Mesh) welcomed(p peer.ID, conn string, dialled bool) {
 	m.host.ConnManager().TagPeer(p, tag, 50)
-	if m.directory.connected(peerID(p), time.Now()) {
-		poke(m.again)
-	}
+	m.directory.connected(peerID(p), time.Now())
 	m.log.Debug("connected", "peer", peerID(p), "dialled", dialled)
 	if dialled {
 		m.spawn(func(ctx context.Context) { m.exchange(ctx, p) })
@@ -203,7 +201,7 @@ func (m *Mesh) wanted() map[string]func(context.Context) error {
 	m.directory.setOverlay(len(all) > m.cfg.MaxPeers)
 	want := map[string]func(context.Context) error{}
 	met, now := 0, time.Now()
-	for _, p := range m.choose(slices.Collect(maps.Keys(all))) {
+	for _, p := range slices.Concat(m.choose(slices.Collect(maps.Keys(all))), m.directory.doubtful(now)) {
 		id, err := p.decode()
 		if err != nil || m.roster.isRemoved(p) {
 			continue

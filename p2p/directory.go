@@ -53,7 +53,8 @@ type entry struct {
 	record    *announcement // nil: connected, but its record has not come yet
 	since     uint64        // the sequence that brought the record as it is
 	connected bool
-	until     time.Time // counts as alive until then
+	until     time.Time // answers this node until then
+	heard     time.Time // when its record came, or was made if that is not known; zero: it is gone
 	seen      time.Time
 	isAlive   bool // as was last told
 }
@@ -162,12 +163,8 @@ func (d *Directory) applyRecord(a *announcement, gossiped bool, now time.Time) (
 	if heard.After(e.seen) {
 		e.seen = heard
 	}
-	told := news
-	if holds := 5 * d.recordEvery() / 2; d.overlay && !e.connected && heard.Add(holds).After(e.until) {
-		e.until = heard.Add(holds)
-		told = d.judge(e, now) || told
-	}
-	if told {
+	e.heard = heard
+	if d.judge(e, now) || news {
 		d.tell()
 	}
 	return news, nil
@@ -222,7 +219,7 @@ func (d *Directory) lead(a *announcement, now time.Time) (bool, error) {
 
 func (d *Directory) aliveNow(p PeerID, now time.Time) bool {
 	e := d.entries[p]
-	return p == d.self || e != nil && e.until.After(now)
+	return p == d.self || e != nil && d.judged(e, now)
 }
 
 // snapshot is all announcements, for a peer that asks: the leadership first.
@@ -274,6 +271,12 @@ func (d *Directory) misses(p PeerID, theirs version) bool {
 	}
 	term := d.leading.Leadership.Term
 	return theirs.term > term || theirs.term == term && theirs.led > d.leading.Sequence
+}
+
+func (d *Directory) size() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.entries)
 }
 
 // addresses of every member that is known, for dialling.

@@ -56,6 +56,9 @@ func (m *Mesh) swap(s Stream) {
 	})
 	m.receive(s)
 	wg.Wait()
+	if m.directory.size() > m.cfg.MaxPeers {
+		poke(m.again)
+	}
 }
 
 func (m *Mesh) receive(s Stream) {

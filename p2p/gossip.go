@@ -153,8 +153,12 @@ func (m *Mesh) Publish(r NodeRecord) error {
 }
 
 // Announce tells everyone that this node leads, now and again until Resign or
-// until a newer leadership is known. Call it again when the voters change.
+// until a newer leadership is known. Call it again when the voters change. It
+// needs the mesh to run.
 func (m *Mesh) Announce(l Leadership) error {
+	if !m.up() {
+		return errors.New("announce: the mesh does not run yet")
+	}
 	l = l.clone()
 	if err := l.check(m.id.peer); err != nil {
 		return fmt.Errorf("announce: %w", err)
@@ -163,6 +167,9 @@ func (m *Mesh) Announce(l Leadership) error {
 	m.leading = &l
 	m.mu.Unlock()
 	if err := m.announceLeadership(); err != nil {
+		if errors.Is(err, errStale) {
+			m.Resign() // someone leads in a newer term
+		}
 		return fmt.Errorf("announce: %w", err)
 	}
 	poke(m.news)

@@ -34,12 +34,15 @@ type hostLike interface {
 	NewStream(ctx context.Context, p peer.ID, pids ...protocol.ID) (network.Stream, error)
 }
 
+// maxConns is when the connection manager begins to close connections, those of
+// voters last. A leader may be connected with every node, so it is high.
+const maxConns = 1 << 14
+
 type hostConfig struct {
 	key        []byte
 	addrs      []ma.Multiaddr // announced instead of the listening ones
 	transports transports
 	gate       gate
-	peers      int // members it wants to stay connected with
 }
 
 // newHost makes a libp2p host with what the mesh needs and nothing that reaches
@@ -49,7 +52,7 @@ func newHost(cfg hostConfig) (host.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node key: %w", err)
 	}
-	manager, err := connmgr.NewConnManager(3*cfg.peers, 4*cfg.peers, connmgr.WithGracePeriod(time.Minute))
+	manager, err := connmgr.NewConnManager(maxConns/2, maxConns, connmgr.WithGracePeriod(time.Minute))
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
@@ -86,7 +89,7 @@ func newHost(cfg hostConfig) (host.Host, error) {
 func resourceManager() (network.ResourceManager, error) {
 	many := rcmgr.ResourceLimits{
 		Streams: 1 << 17, StreamsInbound: 1 << 16, StreamsOutbound: 1 << 16,
-		Conns: 1 << 15, ConnsInbound: 1 << 14, ConnsOutbound: 1 << 14, FD: 1 << 15, Memory: 4 << 30,
+		Conns: 2 * maxConns, ConnsInbound: maxConns, ConnsOutbound: maxConns, FD: 2 * maxConns, Memory: 4 << 30,
 	}
 	onePeer := rcmgr.ResourceLimits{
 		Streams: 1 << 14, StreamsInbound: 1 << 13, StreamsOutbound: 1 << 13,

@@ -60,7 +60,7 @@ func Join(ctx context.Context, dir, token string, cfg JoinConfig) error {
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
-	h, err := newHost(hostConfig{key: key, transports: cfg.transports(), peers: defaultMaxPeers})
+	h, err := newHost(hostConfig{key: key, transports: cfg.transports()})
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
@@ -100,9 +100,9 @@ func (j *joiner) run(ctx context.Context) (Membership, map[PeerID][]string, erro
 		j.look(ctx, near)
 	}()
 	defer func() { cancel(); <-looked }()
-	var errs []error
-	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
-		errs = errs[:0]
+	var last error // of the last round that was not cut short
+	for round, pause := 1, 200*time.Millisecond; ; round, pause = round+1, min(2*pause, 3*time.Second) {
+		var errs []error
 		for _, a := range j.token.Addresses {
 			m, peers, err := j.askAt(ctx, a)
 			if err == nil || final(err) {
@@ -110,18 +110,34 @@ func (j *joiner) run(ctx context.Context) (Membership, map[PeerID][]string, erro
 			}
 			errs = append(errs, fmt.Errorf("%s: %w", a, err))
 		}
+		if ctx.Err() == nil || last == nil {
+			last = errors.Join(errs...)
+		}
+		if round >= 3 && allOther(errs) {
+			return Membership{}, nil, last
+		}
 		select {
 		case info := <-near:
 			m, peers, err := j.ask(ctx, info)
 			if err == nil || final(err) {
 				return m, peers, err
 			}
-			errs = append(errs, fmt.Errorf("%s: %w", info, err))
+			j.log.Debug("not admitted", "by", info, "err", err)
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return Membership{}, nil, errors.Join(append([]error{context.Cause(ctx)}, errs...)...)
+			return Membership{}, nil, errors.Join(context.Cause(ctx), last)
 		}
 	}
+}
+
+// allOther: whoever was asked is of another cluster, so waiting changes nothing.
+func allOther(errs []error) bool {
+	for _, err := range errs {
+		if !errors.Is(err, ErrOtherCluster) {
+			return false
+		}
+	}
+	return len(errs) > 0
 }
 
 // final: no other member would answer differently.

@@ -171,7 +171,6 @@ func TestSecretIsNotShownToAnotherCluster(t *testing.T) {
 	s := spy{make(chan p2p.AdmitRequest, 16)}
 	theirs.Mesh(0).SetAdmitter(s)
 	cfg := quietly()
-	cfg.Timeout = time.Second
 	token := p2p.NewToken(ours.Founding.CACertificate, ours.Founding.Secret, theirs.Mesh(0).Token().Addresses)
 	err := p2p.Join(t.Context(), t.TempDir(), token.String(), cfg)
 	if !errors.Is(err, p2p.ErrOtherCluster) {

@@ -9,10 +9,16 @@ import (
 // judge updates what is told of an entry; it says whether that changed. Called
 // with the lock held.
 func (d *Directory) judge(e *entry, now time.Time) bool {
-	alive := e.until.After(now)
+	alive := d.judged(e, now)
 	changed := alive != e.isAlive
 	e.isAlive = alive
 	return changed && e.record != nil
+}
+
+// judged: a node that answers is alive; in an overlay, where most nodes are not
+// connected, so is one that has lately been heard of.
+func (d *Directory) judged(e *entry, now time.Time) bool {
+	return e.until.After(now) || d.overlay && !e.connected && e.heard.Add(5*d.recordEvery()/2).After(now)
 }
 
 func (d *Directory) entryOf(p PeerID) *entry {
@@ -37,15 +43,12 @@ func (d *Directory) contact(p PeerID, holds time.Duration, now time.Time) {
 	}
 }
 
-// connected notes that a member is connected; it says whether this node is in
-// an overlay.
-func (d *Directory) connected(p PeerID, now time.Time) (overlay bool) {
+// connected notes that a member is connected.
+func (d *Directory) connected(p PeerID, now time.Time) {
 	d.mu.Lock()
 	d.entryOf(p).connected = true
-	overlay = d.overlay
 	d.mu.Unlock()
 	d.contact(p, d.alive, now)
-	return overlay
 }
 
 // disconnected: the peer may be dialled again in a moment, so it is not dead yet.
@@ -70,12 +73,32 @@ func (d *Directory) end(p PeerID, until, now time.Time) {
 		delete(d.entries, p)
 		return
 	}
+	e.heard = time.Time{}
 	if e.until.After(until) {
 		e.until = until
 	}
 	if d.judge(e, now) {
 		d.tell()
 	}
+}
+
+// doubtful are some nodes that spoke lately but do not answer: in an overlay a
+// connection that broke says little, so they are dialled to find out.
+func (d *Directory) doubtful(now time.Time) (some []PeerID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.overlay {
+		return nil
+	}
+	for p, e := range d.entries {
+		if len(some) == dialsAtOnce {
+			break
+		}
+		if p != d.self && e.record != nil && !e.isAlive && now.Sub(e.record.issued()) < 5*d.recordEvery()/2 {
+			some = append(some, p)
+		}
+	}
+	return some
 }
 
 // setOverlay says whether nodes are judged by gossip where there is no connection.
@@ -108,7 +131,7 @@ func (d *Directory) expire(now time.Time) (silent []PeerID, next time.Time) {
 		}
 		changed = d.judge(e, now) || changed
 		switch {
-		case e.isAlive && e.until.Before(next):
+		case e.isAlive && e.until.After(now) && e.until.Before(next):
 			next = e.until
 		case e.connected && now.Sub(e.until) > d.alive:
 			silent = append(silent, p)

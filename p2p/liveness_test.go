@@ -81,8 +81,11 @@ func TestFrozenAndKilledPeersAreNoticed(t *testing.T) {
 		edit func(*p2p.Config)
 		env  []string
 	}{
-		{name: "TCP", edit: loud},
-		{name: "QUIC", edit: func(c *p2p.Config) { loud(c); c.NoQUIC, c.NoTCP = false, true }, env: []string{"P2P_TEST_QUIC=1"}},
+		{name: "TCP", edit: func(c *p2p.Config) { loud(c); c.AliveTimeout, c.NegotiationTimeout = 2*time.Second, 2*time.Second }},
+		{name: "QUIC", edit: func(c *p2p.Config) {
+			loud(c)
+			c.NoQUIC, c.NoTCP, c.AliveTimeout, c.NegotiationTimeout = false, true, 2*time.Second, 2*time.Second
+		}, env: []string{"P2P_TEST_QUIC=1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -169,5 +172,24 @@ func TestRecordsReachEveryone(t *testing.T) {
 			n, ok := c.Mesh(i).Directory().Node(c.Mesh(2).ID())
 			return ok && n.Name == "renamed" && n.API == r.API && n.AgentAPI == r.AgentAPI && n.Labels["zone"] == "a" && len(n.Addresses) > 0
 		})
+	}
+}
+
+// With more nodes than each connects to, gossip carries the rest.
+func TestOverlayKnowsEveryone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many nodes")
+	}
+	c := p2ptest.New(t, 9, func(cfg *p2p.Config) { cfg.MaxPeers = 3 })
+	c.Lead(3, 1, 3, 4, 5)
+	for i := range c.Len() {
+		p2ptest.Eventually(t, c.Mesh(i), func() bool {
+			l, ok := c.Mesh(i).Directory().Leadership()
+			return ok && l.Leader == c.Mesh(3).ID()
+		})
+	}
+	c.Mesh(0).Handle("echo", func(_ context.Context, s p2p.Stream) { _ = s.Close() })
+	for i := 1; i < c.Len(); i++ {
+		_ = dial(t, c.Mesh(i), c.Mesh(0).ID(), "echo").Close()
 	}
 }

@@ -191,7 +191,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	defer close(m.done)
 	h, err := newHost(hostConfig{
 		key: m.id.key, addrs: m.advertise, transports: m.cfg.transports(),
-		gate: m.cfg.Allow, peers: m.cfg.MaxPeers,
+		gate: m.cfg.Allow,
 	})
 	if err != nil {
 		return fmt.Errorf("mesh: %w", err)

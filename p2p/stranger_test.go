@@ -55,7 +55,7 @@ func visit(t *testing.T, m *Mesh) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := newHost(hostConfig{key: key, transports: transports{tcp: true}, peers: 8})
+	h, err := newHost(hostConfig{key: key, transports: transports{tcp: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

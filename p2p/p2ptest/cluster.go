@@ -101,7 +101,9 @@ func (c *Cluster) Add() *p2p.Mesh {
 func (c *Cluster) Start(i int) *p2p.Mesh {
 	c.t.Helper()
 	n := c.nodes[i]
-	cfg := p2p.Config{Dir: n.dir, Listen: []string{"127.0.0.1:0"}, NoMDNS: true, NoQUIC: true, Log: slog.New(slog.DiscardHandler)}
+	cfg := p2p.Config{Dir: n.dir, Listen: []string{"127.0.0.1:0"}, NoMDNS: true, NoQUIC: true,
+		AliveTimeout: 5 * time.Second, NegotiationTimeout: 5 * time.Second, // a loaded machine is not a dead one
+		Log: slog.New(slog.DiscardHandler)}
 	for j, other := range c.nodes {
 		if j != i && other.mesh != nil {
 			cfg.Bootstrap = append(cfg.Bootstrap, other.mesh.Token().Addresses...)
