@@ -49,13 +49,13 @@ func sign(key ed25519.PrivateKey, context string, body any) ([]byte, error) {
 	return json.Marshal(signed{Body: raw, Signature: sig})
 }
 
-// open decodes a document into body without checking who signed it: the
-// authority's own certificate carries the key it is checked with.
 func (s signed) verify(key ed25519.PublicKey, context string) bool {
 	return len(key) == ed25519.PublicKeySize &&
 		ed25519.Verify(key, append([]byte(context), s.Body...), s.Signature)
 }
 
+// decodeSigned decodes a document into body without checking who signed it: the
+// authority's own certificate carries the key that it is checked with.
 func decodeSigned(raw []byte, limit int, body any) (signed, error) {
 	var s signed
 	if len(raw) > limit {

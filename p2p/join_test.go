@@ -257,7 +257,8 @@ func TestIdentityIsMintedOnce(t *testing.T) {
 	if err != nil || c.Name != "one" || c.Cluster != f.ClusterID || c.Peer != f.Peer {
 		t.Errorf("loaded %+v, %v", c, err)
 	}
-	token, err := p2p.LoadToken(dir, []string{"10.0.0.1:5055"})
+	m, err := p2p.Stored(dir)
+	token := p2p.NewToken(m.CACertificate, m.Secret, []string{"10.0.0.1:5055"})
 	if err != nil || token.Cluster() != f.ClusterID || !bytes.Equal(token.Secret, f.Secret) {
 		t.Errorf("token %+v, %v", token, err)
 	}

@@ -18,53 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Config is what a mesh needs to run. Dir must hold an identity: see Init and Join.
-type Config struct {
-	Dir       string       // the identity
-	Listen    []string     // ip:port to listen on, TCP and UDP [0.0.0.0:5055]
-	Advertise []string     // host:port that others dial [the listening addresses]
-	Bootstrap []string     // host:port of members, besides those met before
-	Name      string       // this node's name [that of its certificate]
-	NoMDNS    bool         // neither announce nor look for members by multicast DNS
-	NoQUIC    bool         // TCP only
-	NoTCP     bool         // QUIC only
-	MaxPeers  int          // members to stay connected with [64]; with fewer members: with all
-	Log       *slog.Logger // [discard]
-
-	AliveTimeout       time.Duration // a connected peer that is silent for this long is not alive [2s]
-	NegotiationTimeout time.Duration // for a connected peer to answer a Dial [2s]
-
-	Allow func(PeerID) bool // which peers may be connected with, asked each time, for tests [all]
-}
-
-const (
-	dialTimeout       = 3 * time.Second // of one connection
-	defaultListen     = "0.0.0.0:5055"
-	defaultMaxPeers   = 64
-	defaultAlive      = 2 * time.Second
-	defaultNegotiated = 2 * time.Second
-)
-
-func (c *Config) defaults() {
-	if len(c.Listen) == 0 {
-		c.Listen = []string{defaultListen}
-	}
-	if c.MaxPeers == 0 {
-		c.MaxPeers = defaultMaxPeers
-	}
-	if c.AliveTimeout == 0 {
-		c.AliveTimeout = defaultAlive
-	}
-	if c.NegotiationTimeout == 0 {
-		c.NegotiationTimeout = defaultNegotiated
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-}
-
-func (c *Config) transports() transports { return transports{tcp: !c.NoTCP, quic: !c.NoQUIC} }
-
 // Mesh is this node's place among the others. Its methods may be called by
 // anyone at any time; those that need the network wait until Run has begun.
 type Mesh struct {
@@ -156,25 +109,6 @@ func (m *Mesh) ClusterName() string { return m.id.ca.Name }
 
 // Certificate is this node's proof of membership.
 func (m *Mesh) Certificate() Certificate { return *m.id.certificate }
-
-// Load reads who the node in dir is; it wraps ErrNoIdentity if it is no member yet.
-func Load(dir string) (Certificate, error) {
-	id, err := loadIdentity(dir)
-	if err != nil {
-		return Certificate{}, err
-	}
-	return *id.certificate, nil
-}
-
-// LoadToken composes a join token of the cluster that the node in dir is a
-// member of, for printing it when no mesh runs.
-func LoadToken(dir string, addresses []string) (Token, error) {
-	id, err := loadIdentity(dir)
-	if err != nil {
-		return Token{}, err
-	}
-	return NewToken(id.CACertificate, id.Secret, addresses), nil
-}
 
 // Directory is who is there and who leads.
 func (m *Mesh) Directory() *Directory { return m.directory }
