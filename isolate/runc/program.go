@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -88,12 +87,14 @@ func (p *program) start(ctx context.Context, dir state.Dir) (state.Report, error
 	}
 	defer from.Close()
 	// syscall.ForkExec: an os.Process would keep a descriptor and want to be waited for.
-	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(p.file.Fd())),
+	// The program is named by its number in the child: any other number may be
+	// taken while the child puts its files in order.
+	pid, err := syscall.ForkExec("/proc/self/fd/5",
 		[]string{state.Name, "run", string(dir)},
 		&syscall.ProcAttr{
 			Dir:   "/",
 			Env:   environment,
-			Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), to.Fd(), lock.Fd()},
+			Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), to.Fd(), lock.Fd(), p.file.Fd()},
 			// Its mounts are its own: nothing of a container is mounted on the host.
 			Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNS},
 		})

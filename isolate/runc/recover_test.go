@@ -250,11 +250,11 @@ func TestShimIsSmallAndOnItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first, parent int
+	defer func() { t.Logf("private memory: shim %d KB, first process %d KB", parent, first) }()
 	eventually(t, "the shim to be small", func() bool {
 		first, parent = private(t, status.PID), private(t, shim)
 		return first+parent < 2048
 	})
-	t.Logf("private memory: shim %d KB, first process %d KB", parent, first)
 }
 
 // private is the memory that only the process uses, in KB.

@@ -149,13 +149,13 @@ func TestForbiddenIsRefused(t *testing.T) {
 	b := newBench(t)
 	for _, line := range []string{
 		"unshare -U true", "unshare -m true", "mount -t tmpfs x /tmp", "umount /proc", "mknod /tmp/sda b 8 0",
-		"cat /proc/kcore", "hostname other", "chroot / mount -t proc proc /tmp", "dmesg",
+		"test -n \"$(head -c 1 /proc/kcore)\"", "hostname other", "chroot / mount -t proc proc /tmp", "dmesg",
 	} {
 		if exit, out := b.run(b.shell(line + " >/dev/null 2>&1")); exit.Code == 0 {
 			t.Errorf("%q succeeded: %s", line, out)
 		}
 	}
-	if out := b.lines("cd /proc/$$/fd; readlink 3 4 5 6 7 8 9"); out[0] != "" {
+	if out := b.lines("cd /proc/$$/fd; for f in 3 4 5 6 7 8 9; do readlink $f; done"); out[0] != "" {
 		t.Errorf("the command has inherited files: %q", out)
 	}
 }

@@ -19,10 +19,12 @@ import (
 	"muster/isolate/runc/state"
 )
 
-// What a driver hands down: where it listens for the start, and the container's lock.
+// What a driver hands down: where it listens for the start, the container's
+// lock, and this program.
 const (
-	reportFD = 3
-	lockFD   = 4
+	reportFD  = 3
+	lockFD    = 4
+	programFD = 5
 )
 
 // Main runs a shim, or a container's setup, and never returns, if this process
@@ -164,7 +166,7 @@ func (c *container) prepare() (func(), error) {
 	stdin := take(os.Open(os.DevNull))
 	stdout := take(os.OpenFile(c.task.Stdout, appending, 0o644))
 	stderr := take(os.OpenFile(c.task.Stderr, appending, 0o644))
-	program := take(os.Open("/proc/self/exe"))
+	program := take(os.NewFile(programFD, "program"), nil)
 	ours, theirs, failed := newLine()
 	take(theirs, failed)
 	if err != nil {
