@@ -158,8 +158,8 @@ func (x *acceptance) apply(op *mesos.Offer_Operation) {
 
 // reject tells the framework that a task was not launched for what it says.
 func (x *acceptance) reject(t *mesos.TaskInfo, r mesos.TaskStatus_Reason, text string) {
-	x.m.tell(x.framework, x.m.status(t.GetTaskId().GetValue(), t.GetAgentId().GetValue(),
-		t.GetExecutor().GetExecutorId().GetValue(), mesos.TaskState_TASK_ERROR, r, text))
+	x.m.tell(x.framework, x.m.status(t.GetTaskId().GetValue(), t.GetAgentId().GetValue(), "",
+		mesos.TaskState_TASK_ERROR, r, text))
 }
 
 // launch starts one task on what remains of the offers.

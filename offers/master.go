@@ -29,7 +29,8 @@ type Master struct {
 	waiting    map[string]*link      // registrations that wait for an agent's way into or out of it
 	frameworks map[string]*framework
 	sessions   map[string]*session
-	removed    map[string]bool // frameworks torn down here, maybe not yet so in the registry
+	unheard    map[string]*framework // those with tasks that pending.go is about
+	removed    map[string]bool       // frameworks torn down here, maybe not yet so in the registry
 	offers     map[string]*offer
 
 	allocator *allocator.Allocator
@@ -61,6 +62,7 @@ func New(cfg Config, facts *registry.State) *Master {
 		waiting:    map[string]*link{},
 		frameworks: map[string]*framework{},
 		sessions:   map[string]*session{},
+		unheard:    map[string]*framework{},
 		removed:    map[string]bool{},
 		offers:     map[string]*offer{},
 		allocator:  allocator.New(allocator.Config{AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed}),

@@ -67,7 +67,8 @@ func (m *Master) mergeExecutors(a *agent, reg *protocol.Register) {
 		}
 		have[[2]string{f.id, id}] = true
 		if a.executors[f.id][id] == nil {
-			m.addExecutor(a, f, info, m.allocated(f, info.GetResources()))
+			res, _ := m.allocated(f, info.GetResources())
+			m.addExecutor(a, f, info, res)
 		}
 	}
 	for _, f := range sortedKeys(a.executors) {
@@ -79,22 +80,23 @@ func (m *Master) mergeExecutors(a *agent, reg *protocol.Register) {
 	}
 }
 
-// allocated returns what an agent says something uses, allocated to a role. What
-// makes no sense counts nothing: the agent is the one to mind.
-func (m *Master) allocated(f *framework, rs []*mesos.Resource) resource.Set {
+// allocated returns what an agent says something uses, allocated to a role, and
+// whether it said to which. What makes no sense counts nothing: the agent is the
+// one to mind.
+func (m *Master) allocated(f *framework, rs []*mesos.Resource) (set resource.Set, said bool) {
 	set, err := resource.FromProto(rs)
-	if err != nil || set.Empty() {
-		return resource.Set{}
+	if err != nil {
+		return resource.Set{}, false
 	}
-	if len(set.AllocatedTo("").Names()) == 0 {
-		return set
+	none := set.AllocatedTo("")
+	if none.Empty() {
+		return set, true
 	}
 	role := "*"
 	if len(f.roles) > 0 {
 		role = f.roles[0]
 	}
-	none := set.AllocatedTo("")
-	return set.Sub(none).Add(none.Allocate(role))
+	return set.Sub(none).Add(none.Allocate(role)), false
 }
 
 // mergeTasks makes an agent's tasks those it says it has, and returns them. It is
@@ -145,19 +147,22 @@ func (m *Master) askFor(a *agent, named map[taskKey]bool) {
 
 // adoptTask brings in a task that an agent runs and this leader does not know.
 func (m *Master) adoptTask(a *agent, f *framework, msg *mesos.Task) *task {
-	own := copyTask(msg)
-	own.AgentId = a.info.GetId()
-	if own.State == nil {
-		own.State = mesos.TaskState_TASK_UNKNOWN.Enum()
-	}
-	if own.Name == nil {
-		own.Name = proto.String("")
+	res, said := m.allocated(f, msg.GetResources())
+	if !said || msg.State == nil || msg.Name == nil || msg.GetAgentId().GetValue() != a.id {
+		msg = copyTask(msg)
+		msg.AgentId = a.info.GetId()
+		msg.Resources = res.Proto()
+		if msg.State == nil {
+			msg.State = mesos.TaskState_TASK_UNKNOWN.Enum()
+		}
+		if msg.Name == nil {
+			msg.Name = proto.String("")
+		}
 	}
 	t := &task{
 		id: msg.GetTaskId().GetValue(), framework: f.id, agent: a.id, executorID: msg.GetExecutorId().GetValue(),
-		msg: own, resources: m.allocated(f, msg.GetResources()),
+		msg: msg, resources: res,
 	}
-	own.Resources = t.resources.Proto()
 	if other := f.tasks[t.id]; other != nil && other.agent != a.id {
 		t.duplicate = true
 	}

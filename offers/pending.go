@@ -25,6 +25,7 @@ func (m *Master) pending(msg *protocol.Pending) {
 			f.unanswered[t.agent] = map[string]*pendingTask{}
 		}
 		f.unanswered[t.agent][t.task] = t
+		m.unheard[f.id] = f
 	}
 	m.answerPending(f)
 }
@@ -38,8 +39,11 @@ func (m *Master) answerPending(f *framework) {
 
 // agentSettled goes on with the unheard-of tasks of an agent of which more is known now.
 func (m *Master) agentSettled(agent string) {
-	for _, f := range sorted(m.frameworks) {
-		if len(f.unanswered[agent]) > 0 {
+	for _, f := range sorted(m.unheard) {
+		switch {
+		case len(f.unanswered) == 0 || m.frameworks[f.id] != f:
+			delete(m.unheard, f.id)
+		case len(f.unanswered[agent]) > 0:
 			m.answerPendingOn(f, agent)
 		}
 	}

@@ -222,7 +222,7 @@ func (m *Master) addAgent(l *link, id string, reg *protocol.Register, returning 
 	}
 	a := &agent{
 		id: id, registered: m.now,
-		tasks: map[taskKey]*task{}, executors: map[string]map[string]*executor{}, offers: map[string]*offer{},
+		tasks: make(map[taskKey]*task, len(reg.GetTasks())), executors: map[string]map[string]*executor{}, offers: map[string]*offer{},
 	}
 	if m.describe(a, l, reg) {
 		m.proposeSurely(&registry.Op{Op: &registry.Op_UpdateAgent{UpdateAgent: &registry.UpdateAgent{Agent: a.info}}}, func() {})

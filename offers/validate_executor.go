@@ -42,9 +42,18 @@ func (x *acceptance) validateExecutor(e *mesos.ExecutorInfo, res resource.Set) e
 	old := x.agent.executors[x.framework.id][e.GetExecutorId().GetValue()]
 	if old != nil && !proto.Equal(old.info, e) {
 		return answerf("ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n"+
-			"Existing ExecutorInfo:\n%s\nExecutorInfo:\n%s", old.info, e)
+			"Existing ExecutorInfo:\n%s\nExecutorInfo:\n%s", asJSON(old.info), asJSON(e))
 	}
 	return nil
+}
+
+// asJSON writes a message for people; its text form differs from build to build.
+func asJSON(msg proto.Message) string {
+	b, err := mesos.MarshalJSON(msg)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 func validateExecutorType(e *mesos.ExecutorInfo) error {
