@@ -85,9 +85,12 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// lease is how long a leader goes on without hearing from a quorum. It is also
-// the shortest time in which a follower may give its leader up.
+// lease is how long a leader goes on without hearing from a quorum.
 func (c Config) lease() time.Duration { return c.Heartbeat * 3 / 5 }
+
+// hurry is how soon a follower gives up a leader that is probably gone: later
+// than the lease, so that a leader that is not gone has ended by then.
+func (c Config) hurry() time.Duration { return c.Heartbeat * 7 / 10 }
 
 // rpcTimeout bounds one exchange with a peer.
 func (c Config) rpcTimeout() time.Duration { return max(5*c.Heartbeat, time.Second) }

@@ -13,8 +13,8 @@ const quietFor = 30 * time.Second
 
 // pace sets how soon this node gives its leader up. Normally that is Heartbeat.
 // When a stream that the leader had opened breaks, the leader's process is
-// probably gone, and the node waits only for the lease. When it has heard that
-// it votes no more, it keeps quiet. A leader that is heard makes all normal.
+// probably gone, and the node waits little more than the lease. When it has heard
+// that it votes no more, it keeps quiet. A leader that is heard makes all normal.
 func (q *Quorum) pace(ctx context.Context, r *raft.Raft) {
 	leaders := make(chan raft.Observation, 16)
 	watch := raft.NewObserver(leaders, false, func(o *raft.Observation) bool {
@@ -50,7 +50,7 @@ func (q *Quorum) pace(ctx context.Context, r *raft.Raft) {
 			q.signal()
 		case <-q.cut:
 			if r.State() == raft.Follower && current == q.cfg.Heartbeat {
-				set(q.cfg.lease())
+				set(q.cfg.hurry())
 				calm.Reset(4 * q.cfg.Heartbeat)
 			}
 		case <-calm.C:
