@@ -2,14 +2,9 @@ package p2p
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,11 +17,10 @@ import (
 )
 
 const (
-	firstBackoff  = 200 * time.Millisecond
-	lastBackoff   = 10 * time.Second
-	dialsAtOnce   = 16
-	maxRemembered = 256
-	tag           = "muster"
+	firstBackoff = 200 * time.Millisecond
+	lastBackoff  = 10 * time.Second
+	dialsAtOnce  = 16
+	tag          = "muster"
 )
 
 // onConnected: the side that dialled introduces itself.
@@ -125,7 +119,7 @@ func (m *Mesh) keepConnected(ctx context.Context) error {
 		now := time.Now()
 		next := m.dialWanted(attempts, outcomes, now)
 		m.closeStrangers()
-		if now.Sub(saved) > recordEvery {
+		if now.Sub(saved) > rememberEvery {
 			m.remember()
 			saved = now
 		}
@@ -192,9 +186,11 @@ func earlier(a, b time.Time) time.Time {
 func (m *Mesh) wanted() map[string]func(context.Context) error {
 	all := m.directory.addresses()
 	m.mu.Lock()
-	for p, addrs := range m.seen {
-		if all[p] == nil {
-			all[p] = addrs
+	for p, at := range m.seen {
+		if time.Since(at.when) > forgetAfter {
+			delete(m.seen, p)
+		} else if all[p] == nil {
+			all[p] = at.addrs
 		}
 	}
 	m.mu.Unlock()
@@ -316,57 +312,6 @@ func (m *Mesh) watchLiveness(ctx context.Context) error {
 		case <-time.After(time.Until(next)):
 		}
 	}
-}
-
-// recall reads the members met before; they are tried until the directory is known.
-func (m *Mesh) recall() {
-	raw, err := os.ReadFile(filepath.Join(m.cfg.Dir, peersFile))
-	known := map[PeerID][]string{}
-	if err == nil {
-		err = json.Unmarshal(raw, &known)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("remembered peers not read", "err", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for p, addrs := range known {
-		id, err := p.decode()
-		if err != nil || p == m.id.peer {
-			continue
-		}
-		m.seen[p] = addrs
-		m.noteAddresses(id, addrs)
-	}
-}
-
-// remember writes them.
-func (m *Mesh) remember() {
-	known := m.directory.addresses()
-	for p := range known {
-		if len(known) <= maxRemembered {
-			break
-		}
-		delete(known, p)
-	}
-	if len(known) == 0 {
-		return
-	}
-	if err := rememberPeers(m.cfg.Dir, known); err != nil {
-		m.log.Warn("peers not remembered", "err", err)
-	}
-}
-
-func rememberPeers(dir string, known map[PeerID][]string) error {
-	raw, err := json.Marshal(known)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, peersFile)
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(raw) {
-		return nil
-	}
-	return writeFile(path, raw)
 }
 
 // dialable leaves out loopback addresses if there are others, and what is too much.

@@ -64,8 +64,8 @@ func newHost(cfg hostConfig) (host.Host, error) {
 		libp2p.Identity(key), libp2p.UserAgent("muster"),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.ConnectionManager(manager), libp2p.ResourceManager(limits), libp2p.ConnectionGater(cfg.gate),
-		libp2p.DialRanker(rank), libp2p.WithDialTimeout(dialTimeout),
-		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(dialTimeout)),
+		libp2p.WithDialTimeout(dialTimeout),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rank), swarm.WithDialTimeoutLocal(dialTimeout)),
 		libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.Ping(false), libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.UDPBlackHoleSuccessCounter(nil), libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}

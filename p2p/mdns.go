@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
@@ -46,7 +47,7 @@ func (m *Mesh) noteSeen(info peer.AddrInfo) {
 	p := peerID(info.ID)
 	_, known := m.seen[p]
 	if known || len(m.seen) < maxSeen {
-		m.seen[p] = addrs
+		m.seen[p] = sighting{addrs, time.Now()}
 	}
 	m.mu.Unlock()
 	if !known {

@@ -50,7 +50,7 @@ type Mesh struct {
 	record   NodeRecord
 	leading  *Leadership         // what this node announces, nil if it does not lead
 	sequence uint64              // of this node's last announcement
-	seen     map[PeerID][]string // addresses from mDNS
+	seen     map[PeerID]sighting // members to try that are not in the directory
 }
 
 // New reads the identity; nothing is listened on or dialled before Run.
@@ -75,7 +75,7 @@ func New(cfg Config) (*Mesh, error) {
 		directory: newDirectory(id.peer, cfg.AliveTimeout),
 		kick:      make(chan struct{}, 1), news: make(chan struct{}, 1), again: make(chan struct{}, 1),
 		ready: make(chan struct{}), done: make(chan struct{}),
-		handlers: map[string]func(context.Context, Stream){}, seen: map[PeerID][]string{},
+		handlers: map[string]func(context.Context, Stream){}, seen: map[PeerID]sighting{},
 		record: NodeRecord{Name: cfg.Name},
 	}
 	if m.listen, err = multiaddrs(cfg.Listen, cfg.transports()); err != nil {
