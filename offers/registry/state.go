@@ -87,9 +87,16 @@ func (s *State) Frameworks() []*Framework { return sorted(s.frameworks) }
 // FrameworkRemoved reports whether an ID belonged to a framework that was removed.
 func (s *State) FrameworkRemoved(id string) bool { return s.removedFrameworks.has(id) }
 
+// What is stored must always be readable again: a field that some message wants
+// and nobody set is no reason to lose the registry.
+var (
+	stored = proto.MarshalOptions{Deterministic: true, AllowPartial: true}
+	read   = proto.UnmarshalOptions{AllowPartial: true}
+)
+
 // Encode returns the state in its stored form. Equal states give equal bytes.
 func (s *State) Encode() ([]byte, error) {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&Snapshot{
+	b, err := stored.Marshal(&Snapshot{
 		Cluster:           s.cluster,
 		Members:           s.Members(),
 		RemovedMembers:    s.removedMembers.order,
@@ -106,7 +113,7 @@ func (s *State) Encode() ([]byte, error) {
 // Decode returns the state that Encode stored.
 func Decode(b []byte) (*State, error) {
 	var snap Snapshot
-	if err := proto.Unmarshal(b, &snap); err != nil {
+	if err := read.Unmarshal(b, &snap); err != nil {
 		return nil, fmt.Errorf("decode registry: %w", err)
 	}
 	s := NewState()
@@ -131,7 +138,7 @@ func Decode(b []byte) (*State, error) {
 
 // EncodeOp returns an operation in its stored form.
 func EncodeOp(op *Op) ([]byte, error) {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
+	b, err := stored.Marshal(op)
 	if err != nil {
 		return nil, fmt.Errorf("encode registry operation: %w", err)
 	}
@@ -141,7 +148,7 @@ func EncodeOp(op *Op) ([]byte, error) {
 // DecodeOp returns the operation that EncodeOp stored.
 func DecodeOp(b []byte) (*Op, error) {
 	op := &Op{}
-	if err := proto.Unmarshal(b, op); err != nil {
+	if err := read.Unmarshal(b, op); err != nil {
 		return nil, fmt.Errorf("decode registry operation: %w", err)
 	}
 	return op, nil
