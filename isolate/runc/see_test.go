@@ -114,6 +114,24 @@ func TestLimitsAreInTheCgroup(t *testing.T) {
 		map[string]string{"cpu.idle": "1", "memory.max": "67108864"})
 }
 
+func TestSmallestTaskStarts(t *testing.T) {
+	b := newBench(t)
+	spec := b.shell("echo ran")
+	set, err := resource.Parse("cpus:0.01;mem:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Resources = set
+	if exit, out := b.run(spec); out != "ran\n" || exit.OOM {
+		t.Fatalf("exit %+v, output %q", exit, out)
+	}
+	spec = b.shell("echo ran")
+	spec.Resources = resource.Set{}
+	if exit, out := b.run(spec); out != "ran\n" {
+		t.Fatalf("without resources: exit %+v, output %q", exit, out)
+	}
+}
+
 func pick[T any](first bool, a, b T) T {
 	if first {
 		return a

@@ -92,6 +92,7 @@ static void run(char **argv) {
 	close(PROGRAM);
 	fcntl(REPORT, F_SETFD, FD_CLOEXEC);
 	prctl(PR_SET_NAME, "muster-init");
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 
 	int failed = confine();
 	if (failed) {
@@ -130,7 +131,11 @@ static void run(char **argv) {
 	}
 }
 
+// Huge pages would be most of what a shim and a container's setup use, and
+// take longer to clear than either lives. The command gets them back.
 __attribute__((constructor)) static void muster_init(int argc, char **argv) {
 	if (argc >= 4 && strcmp(argv[1], "muster-init") == 0)
 		run(argv + 2);
+	if (argc >= 2 && strcmp(argv[0], "muster-shim") == 0)
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
