@@ -65,10 +65,12 @@ func (d Dir) Shim() (*Shim, error) {
 	for deadline := time.Now().Add(5 * time.Second); ; {
 		var buf [16]byte
 		n, _ := f.ReadAt(buf[:], 0) // io.EOF: shorter than buf
-		pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
 		fd := -1
+		pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
 		if err == nil {
-			fd, err = unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+			if fd, err = unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err != nil {
+				fd = -1 // it ended, or will be seen next time
+			}
 		}
 		locked := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 		switch {
