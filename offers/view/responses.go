@@ -8,6 +8,7 @@ import (
 
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
+	"muster/offers/resource"
 )
 
 // GetState returns the payload of GET_STATE and of SUBSCRIBED on the operator's event stream.
@@ -92,14 +93,26 @@ func (v *View) Roles() []*mesos.Role {
 	for _, r := range v.roles.values() {
 		role(r.GetName()).Weight = proto.Float64(r.GetWeight())
 	}
+	held := map[string][]resource.Set{}
 	for _, f := range v.Frameworks() {
 		for _, name := range frameworkRoles(f.GetFrameworkInfo()) {
 			r := role(name)
 			r.Frameworks = append(r.Frameworks, f.GetFrameworkInfo().GetId())
 		}
+		for _, rs := range [][]*mesos.Resource{f.GetAllocatedResources(), f.GetOfferedResources()} {
+			set, err := resource.FromProto(rs)
+			if err != nil {
+				continue // a leader of another version sums what this one cannot read
+			}
+			for _, name := range set.AllocatedRoles() {
+				role(name)
+				held[name] = append(held[name], set.AllocatedTo(name).Unallocate())
+			}
+		}
 	}
 	out := make([]*mesos.Role, 0, len(roles))
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		roles[name].Resources = resource.Sum(held[name]...).Proto()
 		out = append(out, roles[name])
 	}
 	return out

@@ -111,7 +111,10 @@ func (v *View) Apply(e *protocol.ViewEvent) {
 	case *protocol.ViewEvent_OfferRemoved_:
 		v.offers.delete(e.OfferRemoved.GetOfferId().GetValue())
 	case *protocol.ViewEvent_RecoveredAgent:
-		v.recovered.set(e.RecoveredAgent.GetId().GetValue(), e.RecoveredAgent)
+		id := e.RecoveredAgent.GetId().GetValue()
+		v.agents.delete(id)
+		v.unreachable.delete(id)
+		v.recovered.set(id, e.RecoveredAgent)
 	case *protocol.ViewEvent_Role:
 		v.roles.set(e.Role.GetName(), e.Role)
 	case *protocol.ViewEvent_Executor:
