@@ -77,9 +77,6 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 	if err := d.clean(); err != nil {
 		return nil, err
 	}
-	if cfg.Program == nil {
-		log.Warn("tasks run beside this program itself instead of a lean shim: each costs more memory and time")
-	}
 	if !seccomp.Available {
 		log.Warn("containers run without seccomp: no list of system calls for this architecture", "arch", runtime.GOARCH)
 	}

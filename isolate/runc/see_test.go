@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"muster/isolate"
 	"muster/isolate/runc/seccomp"
 	"muster/isolate/runc/state"
@@ -71,6 +73,22 @@ func TestDataDirectoryIsHidden(t *testing.T) {
 	b.Driver = b.open()
 	if out := b.lines("ls -A " + secret + "; cat " + secret + "/key 2>/dev/null; ls -d " + secret); len(out) != 1 || out[0] != secret {
 		t.Fatalf("seen: %q", out)
+	}
+	// But for the container's own sandbox, which is also found where the host has it.
+	spec := b.shell("")
+	spec.Sandbox = filepath.Join(secret, "sandboxes", "one")
+	if err := os.MkdirAll(filepath.Join(secret, "sandboxes", "other"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(spec.Sandbox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec.Command.Value = proto.String("cd " + spec.Sandbox + " && echo x > file && ls .. ../.. && cat " + isolate.SandboxPath + "/file; touch ../y")
+	if _, out := b.run(spec); out != "..:\none\n\n../..:\nsandboxes\nx\n" {
+		t.Fatalf("seen: %q", out)
+	}
+	if _, err := os.Stat(filepath.Join(secret, "sandboxes", "y")); err == nil {
+		t.Fatal("a container wrote beside its sandbox")
 	}
 }
 

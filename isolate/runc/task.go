@@ -58,6 +58,8 @@ func (d *Driver) task(spec isolate.Spec) (*state.Task, error) {
 	task.Mounts = append(task.Mounts,
 		state.Mount{Source: tmp, Target: "/tmp", Write: true},
 		state.Mount{Source: spec.Sandbox, Target: isolate.SandboxPath, Write: true})
+	// MESOS_DIRECTORY names the sandbox as the host does.
+	task.Shown = []state.Mount{{Source: spec.Sandbox, Target: spec.Sandbox, Write: true}}
 	return task, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,7 @@ func stage(task *state.Task) (root string, err error) {
 	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	s.mount("sysfs", s.mkdir("/sys"), safe|unix.MS_RDONLY, "")
 	for _, path := range append([]string{"/sys/firmware", "/sys/devices/virtual/powercap"}, task.Masked...) {
-		s.mask(path)
+		s.mask(path, task.Shown)
 	}
 	return s.root, s.err
 }
@@ -130,11 +131,21 @@ func (s *stager) devices() {
 	s.mount("tmpfs", s.mkdir("/dev/shm"), unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,size=64m")
 }
 
-// mask puts an empty file system over a directory, if the container has it.
-func (s *stager) mask(path string) {
+// mask puts an empty file system over a directory, if the container has it,
+// and shows in it what is to be seen there all the same.
+func (s *stager) mask(path string, shown []state.Mount) {
 	full := filepath.Join(s.root, path)
 	if info, err := os.Lstat(full); err != nil || !info.IsDir() {
 		return // nothing to see
 	}
-	s.mount("tmpfs", full, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "nr_blocks=1,nr_inodes=1")
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	s.mount("tmpfs", full, flags, "mode=755,size=64k,nr_inodes=64")
+	for _, m := range shown {
+		if strings.HasPrefix(m.Target, path+"/") {
+			s.bind(m)
+		}
+	}
+	if s.err == nil {
+		s.failed(unix.Mount("", full, "", flags|unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""), "mask %s", path)
+	}
 }

@@ -31,6 +31,7 @@ type Task struct {
 	Mounts []Mount  // of host directories, in this order
 	Links  []Link   // symbolic links
 	Masked []string // absolute paths inside the container that it must not see
+	Shown  []Mount  // below masked paths, all the same
 	Stdout string   // files to append to
 	Stderr string
 
