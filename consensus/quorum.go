@@ -200,7 +200,7 @@ func (q *Quorum) Run(ctx context.Context) error {
 		applied := r.AppliedIndex()
 		stopped := r.Shutdown()
 		// A peer that hangs must not delay the end: cut all streams first.
-		err = errors.Join(err, streams.Close(), stopped.Error(), store.noteHeld(applied))
+		err = errors.Join(err, trans.Close(), stopped.Error(), store.noteHeld(applied))
 		lead.wait()
 		q.running.Store(nil)
 	}
