@@ -35,6 +35,7 @@ type framework struct {
 	unreachable  map[string]*task // of agents that are unreachable
 	lost         []string         // the unreachable ones, those lost first first
 	offers       map[string]*offer
+	done         recent                             // tasks whose end it has acknowledged
 	held         []heldCall                         // calls that wait for its session to be announced again
 	unanswered   map[string]map[string]*pendingTask // by agent and task: see pending.go
 	used         resource.Set                       // scalars of tasks and executors
@@ -42,6 +43,21 @@ type framework struct {
 	registered   time.Time
 	reregistered time.Time
 }
+
+// recent remembers some thousand IDs, the last ones added.
+type recent struct{ young, old map[string]bool }
+
+func (r *recent) add(id string) {
+	if len(r.young) >= 2000 {
+		r.old, r.young = r.young, nil
+	}
+	if r.young == nil {
+		r.young = map[string]bool{}
+	}
+	r.young[id] = true
+}
+
+func (r *recent) has(id string) bool { return r.young[id] || r.old[id] }
 
 // capabilities are what a framework says it understands.
 type capabilities struct {

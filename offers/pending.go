@@ -18,8 +18,8 @@ func (m *Master) pending(msg *protocol.Pending) {
 	}
 	for _, p := range msg.GetTasks() {
 		t := &pendingTask{p.GetTaskId().GetValue(), p.GetAgentId().GetValue(), p.GetExecutorId().GetValue()}
-		if t.task == "" {
-			continue
+		if t.task == "" || f.done.has(t.task) {
+			continue // a gateway without the framework's stream does not see how a task ends
 		}
 		if f.unanswered[t.agent] == nil {
 			f.unanswered[t.agent] = map[string]*pendingTask{}

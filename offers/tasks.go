@@ -47,6 +47,7 @@ func (t *task) key() taskKey { return taskKey{t.framework, t.id} }
 type executor struct {
 	info      *mesos.ExecutorInfo // with its framework's ID
 	resources resource.Set
+	started   bool // a task of it has got beyond staging
 }
 
 // seen returns the state that the framework has been told last.
@@ -97,6 +98,22 @@ func (m *Master) release(a *agent, t *task) {
 	t.freed = true
 	m.free(a, m.frameworks[t.framework], t.resources)
 	m.recover(t.framework, a.id, t.resources, nil)
+	m.releaseExecutor(a, t)
+}
+
+// releaseExecutor forgets the executor of a task that is over when it was the last
+// one of a pod, or of an executor that never started: none of these says that it exits.
+func (m *Master) releaseExecutor(a *agent, t *task) {
+	e := a.executors[t.framework][t.executorID]
+	if e == nil || e.started && e.info.GetType() != mesos.ExecutorInfo_DEFAULT {
+		return
+	}
+	for _, o := range a.tasks {
+		if !o.freed && o.framework == t.framework && o.executorID == t.executorID {
+			return
+		}
+	}
+	m.removeExecutor(a, t.framework, t.executorID)
 }
 
 // setState takes in a status of a task: its latest state may be ahead of it. What a
@@ -122,8 +139,13 @@ func (m *Master) setState(t *task, s *mesos.TaskStatus, latest ...mesos.TaskStat
 	}
 	msg.Statuses = append(msg.Statuses[:n:n], kept)
 	t.msg = msg
-	if a := m.agents[t.agent]; a != nil && terminal(msg.GetState()) {
-		m.release(a, t)
+	if a := m.agents[t.agent]; a != nil {
+		switch e := a.executors[t.framework][t.executorID]; {
+		case terminal(msg.GetState()):
+			m.release(a, t)
+		case e != nil && msg.GetState() != mesos.TaskState_TASK_STAGING:
+			e.started = true
+		}
 	}
 	if !t.duplicate {
 		m.publish(view.TaskEvent(msg, kept, msg.GetState() == mesos.TaskState_TASK_UNREACHABLE))

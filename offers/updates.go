@@ -99,6 +99,7 @@ func (m *Master) acknowledge(f *framework, call *scheduler.Call_Acknowledge) {
 		}
 		if terminal(t.msg.GetStatusUpdateState()) && string(t.msg.GetStatusUpdateUuid()) == string(call.GetUuid()) {
 			m.removeTask(t)
+			f.done.add(id)
 		}
 	}
 	m.sendAcknowledgement(a, f.id, id, call.GetUuid())
