@@ -71,6 +71,11 @@ func (m *Master) mergeExecutors(a *agent, reg *protocol.Register) {
 			m.addExecutor(a, f, info, res)
 		}
 	}
+	for _, t := range reg.GetTasks() { // what still has a task is there, named or not
+		if !terminal(t.GetState()) {
+			have[[2]string{t.GetFrameworkId().GetValue(), t.GetExecutorId().GetValue()}] = true
+		}
+	}
 	for _, f := range sortedKeys(a.executors) {
 		for _, id := range sortedKeys(a.executors[f]) {
 			if !have[[2]string{f, id}] {

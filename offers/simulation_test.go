@@ -7,12 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
-	"muster/offers/resource"
 )
 
 // simulation is a small cluster that behaves: agents that run what they are told
@@ -28,41 +25,6 @@ type simulation struct {
 	link       Link
 	tasks      int
 	calls      uint64
-}
-
-type simTask struct {
-	info      *mesos.TaskInfo
-	framework *mesos.FrameworkInfo
-	state     mesos.TaskState
-	updates   []*mesos.TaskStatus // not acknowledged, the oldest first
-}
-
-type simAgent struct {
-	link        Link // 0: not linked
-	id          string
-	incarnation string
-	peer        string
-	tasks       map[string]*simTask
-	registered  bool
-	deaf        bool // what is sent to it is lost, for its link is breaking
-}
-
-type simGateway struct {
-	link Link
-	deaf bool
-}
-
-type simFramework struct {
-	gateway  *simGateway
-	session  string
-	id       string
-	failover float64
-	offers   map[string]*mesos.Offer
-	accepted map[string]*mesos.TaskInfo // answered 202, no status seen
-	calling  map[uint64][]*mesos.TaskInfo
-	alive    map[string]mesos.TaskState // last state seen
-	sessions int
-	dead     bool // torn down: it may not come back
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
@@ -136,123 +98,6 @@ func (s *simulation) breakLinks() {
 	}
 }
 
-func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
-	switch m := m.GetMessage().(type) {
-	case *protocol.MasterToAgent_Registered:
-		a.id, a.registered = m.Registered.GetAgentId().GetValue(), true
-	case *protocol.MasterToAgent_RunTask:
-		for _, info := range m.RunTask.GetTasks() {
-			key := m.RunTask.GetFramework().GetId().GetValue() + "/" + info.GetTaskId().GetValue()
-			if a.tasks[key] != nil {
-				s.t.Fatalf("task %s is run twice", key)
-			}
-			a.tasks[key] = &simTask{info: info, framework: m.RunTask.GetFramework(), state: mesos.TaskState_TASK_STAGING}
-		}
-	case *protocol.MasterToAgent_KillTask:
-		if t := a.tasks[m.KillTask.GetFrameworkId().GetValue()+"/"+m.KillTask.GetTaskId().GetValue()]; t != nil {
-			s.turn(a, t, mesos.TaskState_TASK_KILLED)
-		}
-	case *protocol.MasterToAgent_Acknowledge:
-		key := m.Acknowledge.GetFrameworkId().GetValue() + "/" + m.Acknowledge.GetTaskId().GetValue()
-		t := a.tasks[key]
-		if t == nil || len(t.updates) == 0 || string(t.updates[0].GetUuid()) != string(m.Acknowledge.GetUuid()) {
-			return
-		}
-		t.updates = t.updates[1:]
-		if terminal(t.state) && len(t.updates) == 0 {
-			delete(a.tasks, key)
-		}
-	case *protocol.MasterToAgent_ShutdownFramework:
-		for key, t := range a.tasks {
-			if t.framework.GetId().GetValue() == m.ShutdownFramework.GetFrameworkId().GetValue() {
-				delete(a.tasks, key)
-			}
-		}
-	case *protocol.MasterToAgent_Reconcile:
-		answer := &protocol.Reconciled{}
-		for _, q := range m.Reconcile.GetTasks() {
-			if a.tasks[q.GetFrameworkId().GetValue()+"/"+q.GetTaskId().GetValue()] == nil {
-				answer.Unknown = append(answer.Unknown, q)
-			}
-		}
-		s.w.later = append(s.w.later, FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Reconciled{Reconciled: answer}}})
-	}
-}
-
-// turn gives a task its next state.
-func (s *simulation) turn(a *simAgent, t *simTask, state mesos.TaskState) {
-	if terminal(t.state) {
-		return
-	}
-	t.state = state
-	b := make([]byte, 16)
-	for i := range b {
-		b[i] = byte(s.r.IntN(256))
-	}
-	t.updates = append(t.updates, &mesos.TaskStatus{TaskId: t.info.GetTaskId(), State: state.Enum(), AgentId: agentID(a.id), Uuid: b})
-}
-
-func (s *simulation) toGateway(g *simGateway, m *protocol.MasterToGateway) {
-	switch m := m.GetMessage().(type) {
-	case *protocol.MasterToGateway_Event:
-		for _, f := range s.frameworks {
-			if f.session == m.Event.GetSessionId() {
-				s.event(f, m.Event.GetEvent())
-			}
-		}
-	case *protocol.MasterToGateway_Closed:
-		for _, f := range s.frameworks {
-			if f.session == m.Closed.GetSessionId() {
-				f.session = ""
-			}
-		}
-	case *protocol.MasterToGateway_Reply:
-		for _, f := range s.frameworks {
-			for _, t := range f.calling[m.Reply.GetCallId()] {
-				if _, seen := f.alive[t.GetTaskId().GetValue()]; m.Reply.GetCode() == 202 && !seen {
-					f.accepted[t.GetTaskId().GetValue()] = t
-				}
-			}
-			delete(f.calling, m.Reply.GetCallId())
-		}
-	}
-}
-
-func (s *simulation) event(f *simFramework, e *scheduler.Event) {
-	switch e.GetType() {
-	case scheduler.Event_SUBSCRIBED:
-		f.id = e.GetSubscribed().GetFrameworkId().GetValue()
-		clear(f.offers)
-	case scheduler.Event_OFFERS:
-		for _, o := range e.GetOffers().GetOffers() {
-			f.offers[o.GetId().GetValue()] = o
-		}
-	case scheduler.Event_RESCIND:
-		delete(f.offers, e.GetRescind().GetOfferId().GetValue())
-	case scheduler.Event_ERROR:
-		if e.GetError().GetMessage() == "Framework has been removed" {
-			f.dead = true
-		}
-	case scheduler.Event_UPDATE:
-		st := e.GetUpdate().GetStatus()
-		id := st.GetTaskId().GetValue()
-		delete(f.accepted, id)
-		f.alive[id] = st.GetState()
-		if st.Uuid != nil {
-			s.w.later = append(s.w.later, s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE.Enum(), Acknowledge: &scheduler.Call_Acknowledge{
-				AgentId: st.GetAgentId(), TaskId: st.GetTaskId(), Uuid: st.GetUuid()}}))
-		}
-	}
-}
-
-func (s *simulation) callOf(f *simFramework, call *scheduler.Call) Input {
-	s.calls++
-	call.FrameworkId = frameworkID(f.id)
-	return FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Call{Call: &protocol.Call{
-		CallId: proto.Uint64(s.calls), SessionId: proto.String(f.session), Call: call,
-	}}}}
-}
-
 // connect links whatever is not linked, as the real parts do.
 func (s *simulation) connect() {
 	for _, g := range s.gateways {
@@ -280,47 +125,6 @@ func (s *simulation) connect() {
 			s.announce(f, false)
 		}
 	}
-}
-
-func (s *simulation) announce(f *simFramework, resume bool) {
-	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), FailoverTimeout: proto.Float64(f.failover),
-		Capabilities: []*mesos.FrameworkInfo_Capability{{Type: mesos.FrameworkInfo_Capability_PARTITION_AWARE.Enum()}}}
-	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{FrameworkInfo: info}}
-	if f.id != "" {
-		info.Id, call.FrameworkId = frameworkID(f.id), frameworkID(f.id)
-	}
-	sub := &protocol.Subscribe{SessionId: proto.String(f.session), Call: call, Resume: proto.Bool(resume)}
-	s.w.do(FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Subscribe{Subscribe: sub}}})
-	if resume && len(f.accepted) > 0 {
-		p := &protocol.Pending{FrameworkId: frameworkID(f.id)}
-		for _, id := range sortedKeys(f.accepted) {
-			p.Tasks = append(p.Tasks, &protocol.Pending_Task{TaskId: taskID(id), AgentId: f.accepted[id].GetAgentId()})
-		}
-		s.w.do(FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Pending{Pending: p}}})
-	}
-}
-
-func (s *simulation) register(a *simAgent) {
-	res, _ := resource.Parse("cpus:4;mem:1024;ports:[31000-31009]")
-	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: res.Proto()}, Incarnation: proto.String(a.incarnation)}
-	if a.id != "" {
-		r.Agent.Id = agentID(a.id)
-	}
-	seen := map[string]bool{}
-	for _, key := range sortedKeys(a.tasks) {
-		t := a.tasks[key]
-		msg := &mesos.Task{Name: t.info.Name, TaskId: t.info.GetTaskId(), FrameworkId: t.framework.GetId(), AgentId: agentID(a.id),
-			State: t.state.Enum(), Resources: t.info.GetResources()}
-		if len(t.updates) > 0 {
-			msg.StatusUpdateState, msg.StatusUpdateUuid = t.updates[0].State, t.updates[0].Uuid
-		}
-		r.Tasks = append(r.Tasks, msg)
-		if id := t.framework.GetId().GetValue(); !seen[id] {
-			seen[id] = true
-			r.Frameworks = append(r.Frameworks, t.framework)
-		}
-	}
-	s.w.do(FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Register{Register: r}}})
 }
 
 // work lets agents send what is not acknowledged and frameworks use their offers.
@@ -362,20 +166,6 @@ func (s *simulation) work() {
 			s.accept(f, o)
 		}
 	}
-}
-
-func (s *simulation) accept(f *simFramework, o *mesos.Offer) {
-	launch := &mesos.Offer_Operation_Launch{}
-	for range 1 + s.r.IntN(3) {
-		s.tasks++
-		res, _ := resource.Parse("cpus:1;mem:100")
-		launch.TaskInfos = append(launch.TaskInfos, &mesos.TaskInfo{Name: proto.String("n"), TaskId: taskID(fmt.Sprintf("t%d", s.tasks)),
-			AgentId: o.GetAgentId(), Resources: res.Proto(), Command: &mesos.CommandInfo{Value: proto.String("true")}})
-	}
-	call := s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: &scheduler.Call_Accept{OfferIds: []*mesos.OfferID{o.GetId()},
-		Operations: []*mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch}}, Filters: &mesos.Filters{RefuseSeconds: proto.Float64(1)}}})
-	f.calling[s.calls] = launch.TaskInfos
-	s.w.do(call)
 }
 
 // harm breaks something.

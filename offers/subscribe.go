@@ -116,7 +116,7 @@ func (m *Master) proposeAdmission(f *framework, session string, greet bool) {
 		}
 		f.admitted = true
 		f.registered = m.now
-		m.allocator.AddFramework(m.now, f.id, f.options(), nil)
+		m.allocator.AddFramework(m.now, f.id, f.options(), m.usedOf(f))
 		m.dirty.framework(f)
 		if f.session == nil {
 			m.disconnected(f)

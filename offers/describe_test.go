@@ -1,0 +1,177 @@
+package offers
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/protocol"
+	"muster/offers/registry"
+	"muster/offers/resource"
+)
+
+// describeEffect writes an effect in one line.
+func describeEffect(e Effect) string {
+	switch e := e.(type) {
+	case ToAgent:
+		return fmt.Sprintf("agent %d <- %s", e.Link, describeToAgent(e.Message))
+	case ToGateway:
+		return fmt.Sprintf("gateway %d <- %s", e.Link, describeToGateway(e.Message))
+	case Disconnect:
+		return fmt.Sprintf("disconnect %d: %s", e.Link, e.Reason)
+	case Propose:
+		return "propose " + subject(e.Op) + describeOp(e.Op)
+	}
+	return fmt.Sprintf("%T", e)
+}
+
+func describeOp(op *registry.Op) string {
+	switch {
+	case op.GetFrameworkDisconnected() != nil:
+		return " until +" + time.Unix(0, op.GetFrameworkDisconnected().GetDeadline()).Sub(epoch).String()
+	case op.GetFrameworkConnected() != nil:
+		return " with " + op.GetFrameworkConnected().GetSessionId()
+	}
+	return ""
+}
+
+func describeToAgent(m *protocol.MasterToAgent) string {
+	switch m := m.GetMessage().(type) {
+	case *protocol.MasterToAgent_Registered:
+		return "REGISTERED " + m.Registered.GetAgentId().GetValue()
+	case *protocol.MasterToAgent_Refused:
+		return fmt.Sprintf("REFUSED gone=%t %s", m.Refused.GetGone(), m.Refused.GetMessage())
+	case *protocol.MasterToAgent_RunTask:
+		var tasks []string
+		for _, t := range m.RunTask.GetTasks() {
+			res, _ := resource.FromProto(t.GetResources())
+			tasks = append(tasks, t.GetTaskId().GetValue()+" with "+res.String())
+		}
+		executor := ""
+		if m.RunTask.Executor != nil {
+			executor = " on executor " + m.RunTask.GetExecutor().GetExecutorId().GetValue()
+		}
+		return fmt.Sprintf("RUN %s of %s%s", strings.Join(tasks, ", "), m.RunTask.GetFramework().GetId().GetValue(), executor)
+	case *protocol.MasterToAgent_KillTask:
+		policy := ""
+		if m.KillTask.KillPolicy != nil {
+			policy = fmt.Sprintf(" within %s", time.Duration(m.KillTask.GetKillPolicy().GetGracePeriod().GetNanoseconds()))
+		}
+		return fmt.Sprintf("KILL %s of %s%s", m.KillTask.GetTaskId().GetValue(), m.KillTask.GetFrameworkId().GetValue(), policy)
+	case *protocol.MasterToAgent_Acknowledge:
+		return fmt.Sprintf("ACKNOWLEDGE %s of %s %x", m.Acknowledge.GetTaskId().GetValue(), m.Acknowledge.GetFrameworkId().GetValue(), m.Acknowledge.GetUuid()[:min(1, len(m.Acknowledge.GetUuid()))])
+	case *protocol.MasterToAgent_ShutdownFramework:
+		return "SHUTDOWN FRAMEWORK " + m.ShutdownFramework.GetFrameworkId().GetValue()
+	case *protocol.MasterToAgent_UpdateFramework:
+		return "UPDATE FRAMEWORK " + m.UpdateFramework.GetFramework().GetId().GetValue()
+	case *protocol.MasterToAgent_Reconcile:
+		var tasks []string
+		for _, t := range m.Reconcile.GetTasks() {
+			tasks = append(tasks, t.GetTaskId().GetValue())
+		}
+		return "RECONCILE " + strings.Join(tasks, ", ")
+	case *protocol.MasterToAgent_FrameworkMessage:
+		return fmt.Sprintf("MESSAGE to %s: %s", m.FrameworkMessage.GetExecutorId().GetValue(), m.FrameworkMessage.GetData())
+	case *protocol.MasterToAgent_Heartbeat:
+		return "HEARTBEAT"
+	case *protocol.MasterToAgent_ShutdownExecutor:
+		return "SHUTDOWN EXECUTOR " + m.ShutdownExecutor.GetExecutorId().GetValue()
+	}
+	return "nothing"
+}
+
+func describeToGateway(m *protocol.MasterToGateway) string {
+	switch m := m.GetMessage().(type) {
+	case *protocol.MasterToGateway_Event:
+		return m.Event.GetSessionId() + " " + describeEvent(m.Event.GetEvent())
+	case *protocol.MasterToGateway_Reply:
+		return strings.TrimSpace(fmt.Sprintf("reply %d %s", m.Reply.GetCode(), m.Reply.GetMessage()))
+	case *protocol.MasterToGateway_Closed:
+		return m.Closed.GetSessionId() + " closed"
+	case *protocol.MasterToGateway_Heartbeat:
+		return "HEARTBEAT"
+	}
+	return "nothing"
+}
+
+func describeEvent(e *scheduler.Event) string {
+	kind := e.GetType().String() + " "
+	switch e.GetType() {
+	case scheduler.Event_SUBSCRIBED:
+		return kind + e.GetSubscribed().GetFrameworkId().GetValue()
+	case scheduler.Event_OFFERS:
+		var out []string
+		for _, o := range e.GetOffers().GetOffers() {
+			out = append(out, describeOffer(o))
+		}
+		return kind + strings.Join(out, ", ")
+	case scheduler.Event_RESCIND:
+		return kind + e.GetRescind().GetOfferId().GetValue()
+	case scheduler.Event_UPDATE:
+		return kind + describeStatus(e.GetUpdate().GetStatus())
+	case scheduler.Event_UPDATE_OPERATION_STATUS:
+		s := e.GetUpdateOperationStatus().GetStatus()
+		return fmt.Sprintf("%s%s %s: %s", kind, s.GetOperationId().GetValue(), s.GetState(), s.GetMessage())
+	case scheduler.Event_MESSAGE:
+		return fmt.Sprintf("%sfrom %s: %s", kind, e.GetMessage().GetExecutorId().GetValue(), e.GetMessage().GetData())
+	case scheduler.Event_FAILURE:
+		f := e.GetFailure()
+		if f.ExecutorId != nil {
+			return fmt.Sprintf("%sagent %s executor %s status %d", kind, f.GetAgentId().GetValue(), f.GetExecutorId().GetValue(), f.GetStatus())
+		}
+		return kind + "agent " + f.GetAgentId().GetValue()
+	case scheduler.Event_ERROR:
+		return kind + e.GetError().GetMessage()
+	}
+	return kind
+}
+
+func describeOffer(o *mesos.Offer) string {
+	role := "-"
+	if o.AllocationInfo != nil {
+		role = o.GetAllocationInfo().GetRole()
+	}
+	res, err := resource.FromProto(o.GetResources())
+	if err != nil {
+		return err.Error()
+	}
+	format := "stacked"
+	for _, r := range o.GetResources() {
+		if r.Role != nil {
+			format = "old"
+		}
+	}
+	executors := ""
+	for _, e := range o.GetExecutorIds() {
+		executors += " executor " + e.GetValue()
+	}
+	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, executors)
+}
+
+func describeStatus(s *mesos.TaskStatus) string {
+	out := s.GetTaskId().GetValue() + " " + s.GetState().String()
+	if s.Reason != nil {
+		out += " " + s.GetReason().String()
+	}
+	if s.AgentId != nil {
+		out += " agent " + s.GetAgentId().GetValue()
+	}
+	if s.ExecutorId != nil {
+		out += " executor " + s.GetExecutorId().GetValue()
+	}
+	if s.Uuid != nil {
+		out += fmt.Sprintf(" uuid %x", s.GetUuid()[:1])
+	}
+	if s.UnreachableTime != nil {
+		out += " since +" + time.Unix(0, s.GetUnreachableTime().GetNanoseconds()).Sub(epoch).String()
+	}
+	if s.Healthy != nil {
+		out += fmt.Sprintf(" healthy %t", s.GetHealthy())
+	}
+	if s.Message != nil {
+		out += ": " + s.GetMessage()
+	}
+	return out
+}
