@@ -1,13 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -48,9 +46,8 @@ func refuse(code int, format string, args ...any) *refusal {
 // as "Call". Checks and texts are those of Mesos, in its order.
 // Mesos: src/master/http.cpp, Master::Http::scheduler.
 func readCall(w http.ResponseWriter, r *http.Request, what string, m proto.Message) error {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return refuse(http.StatusMethodNotAllowed, "Expecting one of { 'POST' }, but received '%s'", r.Method)
+	if err := only(w, r, http.MethodPost); err != nil {
+		return err
 	}
 	c, err := requestCodec(r)
 	if err != nil {
@@ -75,6 +72,15 @@ func readCall(w http.ResponseWriter, r *http.Request, what string, m proto.Messa
 		return refuse(http.StatusBadRequest, "Failed to convert JSON into %s protobuf: %v", what, err)
 	}
 	return nil
+}
+
+// only refuses all methods but one.
+func only(w http.ResponseWriter, r *http.Request, method string) error {
+	if r.Method == method {
+		return nil
+	}
+	w.Header().Set("Allow", method)
+	return refuse(http.StatusMethodNotAllowed, "Expecting one of { '%s' }, but received '%s'", method, r.Method)
 }
 
 // requestCodec tells how the body is encoded. Parameters of the media type, such
@@ -116,7 +122,7 @@ func responseCodec(r *http.Request) (codec, error) {
 	case accepts(accept, mediaProtobuf):
 		return protobufCodec, nil
 	}
-	return codec{}, refuse(http.StatusNotAcceptable, "Expecting 'Accept' to allow '%s' or '%s'", mediaJSON, mediaProtobuf)
+	return codec{}, refuse(http.StatusNotAcceptable, "Expecting 'Accept' to allow '%s' or '%s'", mediaProtobuf, mediaJSON)
 }
 
 // accepts reports whether an Accept header allows media.
@@ -127,10 +133,7 @@ func accepts(accept, media string) bool {
 		if err != nil {
 			continue
 		}
-		if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q == 0 {
-			continue
-		}
-		if t == media || t == "*/*" || t == kind+"/*" {
+		if !refused(params) && (t == media || t == "*/*" || t == kind+"/*") {
 			return true
 		}
 	}
@@ -146,24 +149,4 @@ func writeMessage(w http.ResponseWriter, c codec, m proto.Message) error {
 	}
 	writeBody(w, http.StatusOK, c.media, body)
 	return nil
-}
-
-func writeBody(w http.ResponseWriter, code int, media string, body []byte) {
-	w.Header().Set("Content-Type", media)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(code)
-	_, _ = io.Copy(w, bytes.NewReader(body)) // the client may have gone
-}
-
-// writeError answers a request that failed.
-func writeError(w http.ResponseWriter, err error) {
-	code := http.StatusInternalServerError
-	var r *refusal
-	switch {
-	case errors.As(err, &r):
-		code = r.code
-	case errors.Is(err, ErrNoLeader), errors.Is(err, ErrLeaderLost):
-		code = http.StatusServiceUnavailable
-	}
-	writeBody(w, code, "text/plain; charset=utf-8", []byte(err.Error()))
 }

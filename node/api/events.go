@@ -4,53 +4,95 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"muster/node/link"
-	"muster/offers/mesos"
 	"muster/offers/mesos/master"
-	"muster/offers/protocol"
 	"muster/offers/view"
 )
 
-// subscribe serves the operator event stream. It ends when the leader changes;
-// the client subscribes again and starts from the new leader's state.
+var _ Views = (*link.Views)(nil)
+
+// subscribe serves the operator event stream. It stays open over a change of
+// leader: the client is told how the new leader's view differs from what it has
+// been told so far. Mesos closes the stream there.
 func (a *operatorAPI) subscribe(w http.ResponseWriter, r *http.Request, out codec) error {
-	ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
-	watch, done, err := a.views.Watch(ctx)
+	first, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
+	watch, done, err := a.views.Watch(first)
 	cancel()
 	if err != nil {
 		return err
 	}
-	defer done()
+	ctx, leave := a.subscribers.join(r.Context())
+	defer leave()
 	st := newStream(w, out)
 	known := newSeen(watch.Snapshot)
-	if st.send(subscribed(watch.Snapshot), operatorHeartbeat) != nil {
-		return nil // the client has gone
-	}
-	next := time.Now().Add(heartbeatInterval)
-	for {
-		wait, cancel := context.WithDeadline(r.Context(), next)
-		e, err := watch.Next(wait)
-		cancel()
-		var sent error
-		switch {
-		case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil:
-			next = time.Now().Add(heartbeatInterval)
-			sent = st.send(operatorHeartbeat)
-		case err != nil:
-			return nil // the client has gone, fell behind, or the leader changed
-		default:
-			if event := known.translate(e); event != nil {
-				sent = st.send(event)
-			}
+	err = st.send(subscribed(watch.Snapshot), operatorHeartbeat)
+	watch.Snapshot = nil // of a large cluster it is not kept for the stream's life
+	beat := time.NewTicker(heartbeatInterval)
+	defer beat.Stop()
+	for err == nil {
+		err = st.relay(ctx, watch, known, beat.C)
+		done()
+		if !errors.Is(err, link.ErrWatchEnded) {
+			return nil // the client has gone, is too slow, or was evicted
 		}
-		if sent != nil {
+		if watch, done, err = st.rewatch(ctx, a.views, beat.C); err != nil {
 			return nil
 		}
+		err = st.send(messagesOf(known.move(watch.Snapshot))...)
+		watch.Snapshot = nil
 	}
+	done()
+	return nil
+}
+
+// relay sends what w tells until it ends, and heartbeats.
+func (s *stream) relay(ctx context.Context, w *link.Watch, known *seen, beat <-chan time.Time) error {
+	for {
+		e, err := w.NextOr(ctx, beat)
+		switch {
+		case err != nil:
+			return err
+		case e == nil:
+			err = s.send(operatorHeartbeat)
+		default:
+			err = s.send(messagesOf(known.translate(e))...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// rewatch waits for the next view, with heartbeats.
+func (s *stream) rewatch(ctx context.Context, views Views, beat <-chan time.Time) (*link.Watch, func(), error) {
+	for {
+		turn, cancel := context.WithTimeout(ctx, time.Second)
+		watch, done, err := views.Watch(turn)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return watch, done, err
+		}
+		select {
+		case <-beat:
+			if err := s.send(operatorHeartbeat); err != nil {
+				return nil, nil, err
+			}
+		default:
+		}
+	}
+}
+
+func messagesOf(events []*master.Event) []proto.Message {
+	list := make([]proto.Message, 0, len(events))
+	for _, e := range events {
+		list = append(list, e)
+	}
+	return list
 }
 
 var operatorHeartbeat = &master.Event{Type: master.Event_HEARTBEAT.Enum()}
@@ -65,102 +107,38 @@ func subscribed(v *view.View) *master.Event {
 	}
 }
 
-var _ Views = (*link.Views)(nil)
+// maxSubscribers is how many operator streams there may be; the oldest gives way.
+const maxSubscribers = 1000
 
-// seen is what one subscriber has been told, so that news can be told from change.
-type seen struct {
-	agents     map[string]bool
-	frameworks map[string]*master.Response_GetFrameworks_Framework
-	tasks      map[taskKey]bool
+// subscribers are the open operator streams, oldest first. The zero value is ready.
+type subscribers struct {
+	mu   sync.Mutex
+	list []*subscriber
 }
 
-func newSeen(v *view.View) *seen {
-	s := &seen{
-		agents:     map[string]bool{},
-		frameworks: map[string]*master.Response_GetFrameworks_Framework{},
-		tasks:      map[taskKey]bool{},
+type subscriber struct{ evict context.CancelFunc }
+
+// join adds a stream. Its context ends when it is evicted; leave is called when it ends.
+func (s *subscribers) join(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	one := &subscriber{cancel}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, one)
+	if len(s.list) > maxSubscribers {
+		s.list[0].evict()
+		s.list = s.list[1:]
 	}
-	for _, a := range v.Agents() {
-		s.agents[a.GetAgentInfo().GetId().GetValue()] = true
-	}
-	for _, f := range v.Frameworks() {
-		s.frameworks[f.GetFrameworkInfo().GetId().GetValue()] = f
-	}
-	for _, t := range v.Tasks() {
-		s.tasks[taskKey{t.GetFrameworkId().GetValue(), t.GetTaskId().GetValue()}] = true
-	}
-	return s
+	return ctx, func() { cancel(); s.leave(one) }
 }
 
-// translate returns what Mesos's event stream tells of e, nil for nothing.
-func (s *seen) translate(e *protocol.ViewEvent) *master.Event {
-	switch e := e.GetEvent().(type) {
-	case *protocol.ViewEvent_Agent:
-		return s.agent(e.Agent)
-	case *protocol.ViewEvent_AgentRemoved_:
-		return s.agentRemoved(e.AgentRemoved.GetAgentId())
-	case *protocol.ViewEvent_Framework:
-		return s.framework(e.Framework)
-	case *protocol.ViewEvent_FrameworkRemoved_:
-		return s.frameworkRemoved(e.FrameworkRemoved.GetFrameworkId().GetValue())
-	case *protocol.ViewEvent_Task:
-		return s.task(e.Task)
-	case *protocol.ViewEvent_TaskRemoved_:
-		delete(s.tasks, taskKey{e.TaskRemoved.GetFrameworkId().GetValue(), e.TaskRemoved.GetTaskId().GetValue()})
+func (s *subscribers) leave(one *subscriber) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, other := range s.list {
+		if other == one {
+			s.list = append(s.list[:i:i], s.list[i+1:]...)
+			return
+		}
 	}
-	return nil
-}
-
-func (s *seen) agent(a *master.Response_GetAgents_Agent) *master.Event {
-	id := a.GetAgentInfo().GetId().GetValue()
-	if s.agents[id] {
-		return nil
-	}
-	s.agents[id] = true
-	return &master.Event{Type: master.Event_AGENT_ADDED.Enum(), AgentAdded: &master.Event_AgentAdded{Agent: a}}
-}
-
-func (s *seen) agentRemoved(id *mesos.AgentID) *master.Event {
-	if !s.agents[id.GetValue()] {
-		return nil
-	}
-	delete(s.agents, id.GetValue())
-	return &master.Event{Type: master.Event_AGENT_REMOVED.Enum(), AgentRemoved: &master.Event_AgentRemoved{AgentId: id}}
-}
-
-func (s *seen) framework(f *master.Response_GetFrameworks_Framework) *master.Event {
-	id := f.GetFrameworkInfo().GetId().GetValue()
-	old := s.frameworks[id]
-	s.frameworks[id] = f
-	switch {
-	case old == nil:
-		return &master.Event{Type: master.Event_FRAMEWORK_ADDED.Enum(), FrameworkAdded: &master.Event_FrameworkAdded{Framework: f}}
-	case old.GetActive() != f.GetActive() || old.GetConnected() != f.GetConnected() || !proto.Equal(old.GetFrameworkInfo(), f.GetFrameworkInfo()):
-		return &master.Event{Type: master.Event_FRAMEWORK_UPDATED.Enum(), FrameworkUpdated: &master.Event_FrameworkUpdated{Framework: f}}
-	}
-	return nil
-}
-
-func (s *seen) frameworkRemoved(id string) *master.Event {
-	old := s.frameworks[id]
-	if old == nil {
-		return nil
-	}
-	delete(s.frameworks, id)
-	return &master.Event{Type: master.Event_FRAMEWORK_REMOVED.Enum(), FrameworkRemoved: &master.Event_FrameworkRemoved{FrameworkInfo: old.GetFrameworkInfo()}}
-}
-
-func (s *seen) task(u *protocol.ViewEvent_TaskUpdated) *master.Event {
-	t := u.GetTask()
-	key := taskKey{t.GetFrameworkId().GetValue(), t.GetTaskId().GetValue()}
-	if !s.tasks[key] {
-		s.tasks[key] = true
-		return &master.Event{Type: master.Event_TASK_ADDED.Enum(), TaskAdded: &master.Event_TaskAdded{Task: t}}
-	}
-	if u.GetStatus() == nil {
-		return nil
-	}
-	return &master.Event{Type: master.Event_TASK_UPDATED.Enum(), TaskUpdated: &master.Event_TaskUpdated{
-		FrameworkId: t.GetFrameworkId(), Status: u.GetStatus(), State: t.State,
-	}}
 }

@@ -1,7 +1,7 @@
 package api
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/user"
 	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
@@ -28,8 +31,8 @@ type Sandboxes interface {
 }
 
 // Files gives read access to sandboxes and to the daemon's own log, and to
-// nothing else. A sandbox is opened as a root of its own: no path, link or
-// encoding leads out of it.
+// nothing else. A sandbox is a root of its own: no path, link or encoding leads
+// out of it, and nothing but files and directories is opened in it.
 type Files struct {
 	sandboxes Sandboxes // nil: this node runs no tasks
 	log       string    // path of the daemon's log; "" if it is not kept in a file
@@ -38,138 +41,158 @@ type Files struct {
 // NewFiles returns access to what sandboxes knows and to the log at path log.
 func NewFiles(sandboxes Sandboxes, log string) *Files { return &Files{sandboxes, log} }
 
-// readSize is how much is read when no length is given, and at most, in bytes.
 const (
-	readSize    = 64 << 10
-	readSizeMax = 4 << 20
+	readSize    = 64 << 10 // bytes that are read when no length is given,
+	readSizeMax = 4 << 20  // and at most
+	listMax     = 100_000  // entries of a directory that are listed
 )
 
 // sandboxPath is a sandbox as clients name it: by its path on the host, of which
 // only the end counts, or by the virtual path.
-var sandboxPath = regexp.MustCompile(`^(?:/.*)?/frameworks/([^/]+)/executors/([^/]+)/runs/([^/]+)(/.*)?$`)
+var sandboxPath = regexp.MustCompile(`^(?:/.*?)?/frameworks/([^/]+)/executors/([^/]+)/runs/([^/]+)(?:/(.*))?$`)
 
-// open opens what a client's path names. The caller closes it.
-func (f *Files) open(name string) (*os.File, error) {
-	if name == "" {
-		return nil, refuse(http.StatusBadRequest, "Expecting 'path=value' in query.")
+// target is what a client's path names: the daemon's log, or something in a sandbox.
+type target struct {
+	log                      bool
+	framework, executor, run string
+	inside                   string // path in the sandbox; "." is the sandbox
+}
+
+// parseTarget takes a client's path apart. The path is cleaned first, so that no
+// element of it is "..".
+func parseTarget(name string) (target, bool) {
+	if strings.ContainsRune(name, 0) {
+		return target{}, false
 	}
 	clean := path.Clean("/" + name)
 	if clean == "/master/log" || clean == "/slave/log" || clean == "/agent/log" {
-		return f.openLog(clean)
+		return target{log: true}, true
 	}
 	m := sandboxPath.FindStringSubmatch(clean)
-	if m == nil || f.sandboxes == nil || strings.ContainsRune(clean, 0) {
-		return nil, notFound(clean)
+	if m == nil {
+		return target{}, false
 	}
-	dir, err := f.sandboxes.Sandbox(m[1], m[2], m[3])
-	if err != nil {
-		return nil, notFound(clean)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fileError(clean, err)
-	}
-	defer root.Close()
-	file, err := root.OpenFile("."+m[4], os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fileError(clean, err)
-	}
-	info, err := file.Stat()
-	if err != nil || !(info.IsDir() || info.Mode().IsRegular()) {
-		return nil, errors.Join(refuse(http.StatusBadRequest, "'%s' is neither a file nor a directory.", clean), file.Close())
-	}
-	return file, nil
+	return target{framework: m[1], executor: m[2], run: m[3], inside: cmp.Or(m[4], ".")}, true
 }
 
-func (f *Files) openLog(name string) (*os.File, error) {
-	if f.log == "" {
-		return nil, refuse(http.StatusNotFound, "'%s' is not kept in a file: this daemon logs to its standard error.", name)
+// open opens the file or directory that a client's path names. The caller closes it.
+func (f *Files) open(name string) (*os.File, fs.FileInfo, error) {
+	if name == "" {
+		return nil, nil, refuse(http.StatusBadRequest, "Expecting 'path=value' in query.")
 	}
-	file, err := os.Open(f.log)
+	t, ok := parseTarget(name)
+	switch {
+	case !ok:
+		return nil, nil, notFound(name)
+	case t.log && f.log == "":
+		return nil, nil, refuse(http.StatusNotFound, "'%s' is not kept in a file: this daemon logs to its standard error.", name)
+	case t.log:
+		return openWithin(filepath.Dir(f.log), filepath.Base(f.log), name)
+	case f.sandboxes == nil:
+		return nil, nil, notFound(name)
+	}
+	dir, err := f.sandboxes.Sandbox(t.framework, t.executor, t.run)
 	if err != nil {
-		return nil, fileError(name, err)
+		return nil, nil, notFound(name)
 	}
-	return file, nil
+	return openWithin(dir, t.inside, name)
 }
 
 func notFound(name string) error { return refuse(http.StatusNotFound, "'%s' not found.", name) }
 
 // fileError says what failed without telling paths of the host.
 func fileError(name string, err error) error {
-	var pathErr *fs.PathError
+	var number syscall.Errno
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return notFound(name)
-	case errors.As(err, &pathErr):
-		return refuse(http.StatusBadRequest, "'%s' cannot be opened: %v.", name, pathErr.Err)
+	case errors.Is(err, errOutside):
+		return refuse(http.StatusForbidden, "'%s' leads out of its sandbox.", name)
+	case errors.As(err, &number):
+		return refuse(http.StatusBadRequest, "'%s' cannot be opened: %v.", name, number)
 	}
 	return refuse(http.StatusBadRequest, "'%s' cannot be opened.", name)
 }
 
 // List returns what the directory name holds, sorted by path.
 func (f *Files) List(name string) ([]*mesos.FileInfo, error) {
-	dir, err := f.open(name)
+	dir, info, err := f.open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	if info, err := dir.Stat(); err != nil || !info.IsDir() {
+	if !info.IsDir() {
 		return nil, refuse(http.StatusBadRequest, "'%s' is not a directory.", name)
 	}
-	entries, err := dir.ReadDir(-1)
-	if err != nil {
+	names, err := dir.Readdirnames(listMax)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("list %s: %w", name, err)
 	}
+	slices.Sort(names)
 	base := strings.TrimSuffix(name, "/")
-	byPath := map[string]*mesos.FileInfo{}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
+	who := owners{map[uint32]string{}, map[uint32]string{}}
+	var infos []*mesos.FileInfo
+	for _, n := range names {
+		var st unix.Stat_t
+		if unix.Fstatat(int(dir.Fd()), n, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue // removed meanwhile
 		}
-		p := base + "/" + e.Name()
-		byPath[p] = fileInfo(p, info)
-	}
-	var infos []*mesos.FileInfo
-	for _, p := range sortedKeys(byPath) {
-		infos = append(infos, byPath[p])
+		infos = append(infos, fileInfo(base+"/"+n, &st, who))
 	}
 	return infos, nil
 }
 
-func fileInfo(p string, info fs.FileInfo) *mesos.FileInfo {
-	out := &mesos.FileInfo{
+func fileInfo(p string, st *unix.Stat_t, who owners) *mesos.FileInfo {
+	return &mesos.FileInfo{
 		Path:  proto.String(p),
-		Size:  proto.Uint64(uint64(max(info.Size(), 0))),
-		Mtime: &mesos.TimeInfo{Nanoseconds: proto.Int64(info.ModTime().UnixNano())},
+		Size:  proto.Uint64(uint64(max(st.Size, 0))),
+		Mtime: &mesos.TimeInfo{Nanoseconds: proto.Int64(st.Mtim.Nano())},
+		Nlink: proto.Int32(int32(st.Nlink)),
+		Mode:  proto.Uint32(st.Mode),
+		Uid:   proto.String(who.user(st.Uid)),
+		Gid:   proto.String(who.group(st.Gid)),
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		out.Nlink = proto.Int32(int32(st.Nlink))
-		out.Mode = proto.Uint32(st.Mode)
-		out.Uid, out.Gid = proto.String(userName(st.Uid)), proto.String(groupName(st.Gid))
-	}
-	return out
 }
 
-func userName(id uint32) string {
-	text := strconv.FormatUint(uint64(id), 10)
-	if u, err := user.LookupId(text); err == nil {
-		return u.Username
-	}
-	return text
+// owners finds the names of users and groups, each once.
+type owners struct{ users, groups map[uint32]string }
+
+func (o owners) user(id uint32) string {
+	return nameOf(o.users, id, func(text string) (string, error) {
+		u, err := user.LookupId(text)
+		if err != nil {
+			return "", err
+		}
+		return u.Username, nil
+	})
 }
 
-func groupName(id uint32) string {
-	text := strconv.FormatUint(uint64(id), 10)
-	if g, err := user.LookupGroupId(text); err == nil {
-		return g.Name
+func (o owners) group(id uint32) string {
+	return nameOf(o.groups, id, func(text string) (string, error) {
+		g, err := user.LookupGroupId(text)
+		if err != nil {
+			return "", err
+		}
+		return g.Name, nil
+	})
+}
+
+// nameOf is the number itself where there is no name.
+func nameOf(known map[uint32]string, id uint32, lookup func(string) (string, error)) string {
+	name, ok := known[id]
+	if !ok {
+		text := strconv.FormatUint(uint64(id), 10)
+		if found, err := lookup(text); err == nil {
+			text = found
+		}
+		name, known[id] = text, text
 	}
-	return text
+	return name
 }
 
 // Read returns a file's size and up to length of its bytes from offset.
 func (f *Files) Read(name string, offset uint64, length *uint64) (size uint64, data []byte, err error) {
-	file, n, err := f.openFile(name)
+	file, info, err := f.openFile(name)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -178,9 +201,9 @@ func (f *Files) Read(name string, offset uint64, length *uint64) (size uint64, d
 	if length != nil {
 		want = min(*length, readSizeMax)
 	}
-	size = uint64(n)
+	size = uint64(info.Size())
 	if offset >= size {
-		return size, nil, nil
+		return size, []byte{}, nil
 	}
 	data = make([]byte, min(want, size-offset))
 	got, err := file.ReadAt(data, int64(offset))
@@ -190,17 +213,16 @@ func (f *Files) Read(name string, offset uint64, length *uint64) (size uint64, d
 	return size, data[:got], nil
 }
 
-// openFile opens a file, not a directory, and tells its size.
-func (f *Files) openFile(name string) (*os.File, int64, error) {
-	file, err := f.open(name)
+// openFile opens a file, not a directory.
+func (f *Files) openFile(name string) (*os.File, fs.FileInfo, error) {
+	file, info, err := f.open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	info, err := file.Stat()
-	if err != nil || info.IsDir() {
-		return nil, 0, errors.Join(refuse(http.StatusBadRequest, "Cannot read a directory."), file.Close())
+	if info.IsDir() {
+		return nil, nil, errors.Join(refuse(http.StatusBadRequest, "Cannot read a directory."), file.Close())
 	}
-	return file, info.Size(), nil
+	return file, info, nil
 }
 
 // routes adds /files/browse, /files/read and /files/download.
@@ -222,7 +244,7 @@ type browsed struct {
 }
 
 func (f *Files) browse(w http.ResponseWriter, r *http.Request) error {
-	infos, err := f.List(r.FormValue("path"))
+	infos, err := f.List(r.URL.Query().Get("path"))
 	if err != nil {
 		return err
 	}
@@ -238,35 +260,31 @@ func (f *Files) browse(w http.ResponseWriter, r *http.Request) error {
 
 // modeText writes a mode as ls does.
 func modeText(mode uint32) string {
-	m := fs.FileMode(mode & 0o777)
-	kind := "-"
-	switch mode & syscall.S_IFMT {
-	case syscall.S_IFDIR:
-		kind = "d"
-	case syscall.S_IFLNK:
-		kind = "l"
-	}
-	return kind + m.String()[1:]
+	kind := map[uint32]string{
+		syscall.S_IFDIR: "d", syscall.S_IFLNK: "l", syscall.S_IFIFO: "p", syscall.S_IFSOCK: "s", syscall.S_IFBLK: "b", syscall.S_IFCHR: "c",
+	}[mode&syscall.S_IFMT]
+	return cmp.Or(kind, "-") + fs.FileMode(mode & 0o777).String()[1:]
 }
 
+// read answers {data, offset}. Without an offset it tells the file's size as the offset.
 func (f *Files) read(w http.ResponseWriter, r *http.Request) error {
-	name := r.FormValue("path")
-	offset, err := intValue(r, "offset", -1)
+	q := r.URL.Query()
+	offset, err := intValue(q, "offset")
 	if err != nil {
 		return err
 	}
-	length, err := intValue(r, "length", readSize)
+	length, err := intValue(q, "length")
 	if err != nil {
 		return err
 	}
-	if length < 0 {
-		length = readSize
+	want := uint64(readSize)
+	if length >= 0 {
+		want = uint64(length)
 	}
-	from, want := uint64(max(offset, 0)), uint64(length)
 	if offset < 0 {
 		want = 0
 	}
-	size, data, err := f.Read(name, from, &want)
+	size, data, err := f.Read(q.Get("path"), uint64(max(offset, 0)), &want)
 	if err != nil {
 		return err
 	}
@@ -276,49 +294,40 @@ func (f *Files) read(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, r, map[string]any{"data": string(data), "offset": offset})
 }
 
-func intValue(r *http.Request, name string, unset int64) (int64, error) {
-	text := r.FormValue(name)
+// intValue reads a number that may be left out, which is -1.
+func intValue(q url.Values, name string) (int64, error) {
+	text := q.Get(name)
 	if text == "" {
-		return unset, nil
+		return -1, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, refuse(http.StatusBadRequest, "Failed to parse %s: '%s' is not a whole number.", name, text)
+	case n < -1:
+		return 0, refuse(http.StatusBadRequest, "Negative %s provided: %d.", name, n)
 	}
 	return n, nil
 }
 
 func (f *Files) download(w http.ResponseWriter, r *http.Request) error {
-	name := r.FormValue("path")
-	file, _, err := f.openFile(name)
+	name := r.URL.Query().Get("path")
+	file, info, err := f.openFile(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("download %s: %w", name, err)
-	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
-	http.ServeContent(w, r, "", info.ModTime(), file)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(pacedResponse{w, paced{w, http.NewResponseController(w)}}, r, "", info.ModTime(), file)
 	return nil
 }
 
-// writeJSON answers with v, as JSONP where the client asks for it.
-func writeJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode response: %w", err)
-	}
-	callback := r.FormValue("jsonp")
-	if callback == "" {
-		return writeCompressed(w, r, mediaJSON, body)
-	}
-	if !callbackName.MatchString(callback) {
-		return refuse(http.StatusBadRequest, "Failed to parse jsonp: '%s' is not the name of a function.", callback)
-	}
-	return writeCompressed(w, r, "text/javascript", []byte(callback+"("+string(body)+");"))
+// pacedResponse is a response whose body is written chunk by chunk.
+type pacedResponse struct {
+	http.ResponseWriter
+	paced paced
 }
 
-var callbackName = regexp.MustCompile(`^[A-Za-z_$][\w.$]*$`)
+func (p pacedResponse) Write(b []byte) (int, error) { return p.paced.Write(b) }

@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
@@ -43,23 +41,34 @@ type Reply struct {
 // rescinds the offers of the dead leader, and asks the new one about tasks that
 // were accepted but not heard of since.
 type Gateway struct {
-	up   Uplink
-	log  *slog.Logger
-	wait time.Duration
+	up     Uplink
+	log    *slog.Logger
+	memory *budget // of all sessions' queues
 
 	mu        sync.Mutex
 	connected bool
-	ready     chan struct{} // closed while connected
+	term      uint64        // of the link there is or was
+	turned    chan struct{} // closed when connected changes
 	sessions  map[string]*Session
 	calls     map[uint64]*inflight
-	last      uint64
+	lastCall  uint64
 	pending   map[taskKey]pendingTask
+	counts    Counts
+}
+
+// Counts are running totals since the gateway was made.
+type Counts struct {
+	Sessions    int    // open now
+	Waiting     int    // calls that the leader has not answered yet
+	Calls       uint64 // carried to a leader
+	LeadersLost uint64 // links that ended
+	SlowClients uint64 // streams dropped because their client did not keep up
 }
 
 // inflight is a call that the leader has not answered.
 type inflight struct {
 	call  *scheduler.Call // nil for an operator call
-	reply chan result     // holds one
+	reply chan result     // holds one; its client may have gone
 }
 
 type result struct {
@@ -67,18 +76,32 @@ type result struct {
 	err   error
 }
 
-// leaderWait is how long a call waits at its gateway for a leader.
-const leaderWait = 10 * time.Second
+const (
+	leaderWait    = 10 * time.Second // how long a call waits at its gateway for a leader
+	subscribeWait = 30 * time.Second // how long a client waits for the first event of its stream
+)
 
-// NewGateway returns a gateway that has no leader yet.
+// NewGateway returns a gateway that has no leader yet. A nil log is discarded.
 func NewGateway(up Uplink, log *slog.Logger) *Gateway {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Gateway{
-		up: up, log: log, wait: leaderWait,
-		ready:    make(chan struct{}),
+		up: up, log: log, memory: &budget{},
+		turned:   make(chan struct{}),
 		sessions: map[string]*Session{},
 		calls:    map[uint64]*inflight{},
 		pending:  map[taskKey]pendingTask{},
 	}
+}
+
+// Counts returns what the gateway has done so far.
+func (g *Gateway) Counts() Counts {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.counts
+	c.Sessions, c.Waiting = len(g.sessions), len(g.calls)
+	return c
 }
 
 // Call carries a scheduler call to the leader and returns its answer. session is
@@ -103,24 +126,29 @@ func (g *Gateway) Operate(ctx context.Context, principal string, call *master.Ca
 // Subscribe opens a session and returns it once the leader has sent its first
 // event, which is SUBSCRIBED or ERROR. Close ends it.
 func (g *Gateway) Subscribe(ctx context.Context, principal string, call *scheduler.Call) (*Session, error) {
-	s := newSession(uuid.NewString(), principal, call)
-	open := &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Subscribe{Subscribe: &protocol.Subscribe{
-		SessionId: &s.ID, Principal: optional(principal), Call: call,
-	}}}
+	s := newSession(uuid.NewString(), principal, call, g.memory)
 	err := g.whenConnected(ctx, func() error {
+		if err := g.up.Send(s.open()); err != nil {
+			return err
+		}
 		g.sessions[s.ID] = s
-		return g.up.Send(open)
+		return nil
 	})
 	if err != nil {
-		g.Close(s)
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, subscribeWait, ErrNoLeader)
+	defer cancel()
 	select {
 	case <-s.answered:
 		return s, nil
 	case <-s.ended:
-		g.Close(s)
-		return nil, s.Err()
+		select {
+		case <-s.answered: // by an ERROR
+			return s, nil
+		default: // closed without a word: the leader could not take the framework up
+			return nil, errors.Join(ErrLeaderLost, s.Err())
+		}
 	case <-ctx.Done():
 		g.Close(s)
 		return nil, context.Cause(ctx)
@@ -131,12 +159,10 @@ func (g *Gateway) Subscribe(ctx context.Context, principal string, call *schedul
 func (g *Gateway) Close(s *Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.sessions[s.ID] != s {
-		return
-	}
-	g.drop(s, errSessionClosed)
-	if g.connected {
-		g.tell(&protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Closed{Closed: &protocol.Closed{SessionId: &s.ID}}})
+	s.discard()
+	if g.sessions[s.ID] == s {
+		g.drop(s, errSessionClosed)
+		g.tellClosed(s.ID)
 	}
 }
 
@@ -148,22 +174,27 @@ func (g *Gateway) tell(m *protocol.GatewayToMaster) {
 	}
 }
 
+func (g *Gateway) tellClosed(session string) {
+	if g.connected {
+		g.tell(&protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Closed{Closed: &protocol.Closed{SessionId: &session}}})
+	}
+}
+
 func (g *Gateway) drop(s *Session, why error) {
 	delete(g.sessions, s.ID)
 	s.end(why)
 }
 
-// ask sends one call and waits for its answer.
+// ask sends one call, once, and waits for its answer.
 func (g *Gateway) ask(ctx context.Context, call *scheduler.Call, message func(id uint64) *protocol.GatewayToMaster) (Reply, error) {
 	c := &inflight{call: call, reply: make(chan result, 1)}
-	var id uint64
 	err := g.whenConnected(ctx, func() error {
-		g.last++
-		id = g.last
-		if err := g.up.Send(message(id)); err != nil {
+		g.lastCall++
+		if err := g.up.Send(message(g.lastCall)); err != nil {
 			return err
 		}
-		g.calls[id] = c
+		g.calls[g.lastCall] = c
+		g.counts.Calls++
 		g.expect(call)
 		return nil
 	})
@@ -174,142 +205,28 @@ func (g *Gateway) ask(ctx context.Context, call *scheduler.Call, message func(id
 	case r := <-c.reply:
 		return r.reply, r.err
 	case <-ctx.Done():
-		g.mu.Lock()
-		delete(g.calls, id)
-		g.mu.Unlock()
+		// The call stays in flight: what the leader says of it still counts.
 		return Reply{}, context.Cause(ctx)
 	}
 }
 
-// whenConnected runs do under the lock once there is a leader, or fails with ErrNoLeader.
+// whenConnected runs do under the lock once there is a leader, and again with the
+// next one if do's message was not taken. It fails with ErrNoLeader.
 func (g *Gateway) whenConnected(ctx context.Context, do func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, g.wait, ErrNoLeader)
+	ctx, cancel := context.WithTimeoutCause(ctx, leaderWait, ErrNoLeader)
 	defer cancel()
 	for {
 		g.mu.Lock()
-		if g.connected {
-			defer g.mu.Unlock()
-			if err := do(); err != nil {
-				return fmt.Errorf("%w: %w", ErrNoLeader, err)
-			}
+		if g.connected && do() == nil {
+			g.mu.Unlock()
 			return nil
 		}
-		ready := g.ready
+		turned := g.turned
 		g.mu.Unlock()
 		select {
-		case <-ready:
+		case <-turned:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		}
-	}
-}
-
-// Connected re-announces all sessions to a leader, before any call reaches it.
-func (g *Gateway) Connected(term uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, s := range g.sessions {
-		g.tell(s.resume())
-	}
-	for _, p := range g.announce(time.Now()) {
-		g.tell(&protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Pending{Pending: p}})
-	}
-	g.connected = true
-	close(g.ready)
-	g.log.Debug("gateway connected", "term", term, "sessions", len(g.sessions))
-}
-
-// Disconnected fails what was not answered, and rescinds the offers that died
-// with the link.
-func (g *Gateway) Disconnected() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.connected {
-		g.connected = false
-		g.ready = make(chan struct{})
-	}
-	for id, c := range g.calls {
-		delete(g.calls, id)
-		c.reply <- result{err: ErrLeaderLost}
-	}
-	for _, s := range g.sessions {
-		switch {
-		case !s.subscribed:
-			g.drop(s, ErrLeaderLost)
-		default:
-			g.deliver(s, s.rescinds()...)
-		}
-	}
-}
-
-// Receive takes one message of the leader.
-func (g *Gateway) Receive(m *protocol.MasterToGateway) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch m := m.GetMessage().(type) {
-	case *protocol.MasterToGateway_Event:
-		g.event(m.Event)
-	case *protocol.MasterToGateway_Reply:
-		g.answer(m.Reply)
-	case *protocol.MasterToGateway_Closed:
-		if s := g.sessions[m.Closed.GetSessionId()]; s != nil {
-			g.drop(s, errSessionClosed)
-		}
-	case *protocol.MasterToGateway_Heartbeat, nil:
-	default:
-		return fmt.Errorf("unknown message %T of the leader", m)
-	}
-	return nil
-}
-
-func (g *Gateway) event(e *protocol.Event) {
-	s := g.sessions[e.GetSessionId()]
-	if s == nil {
-		g.tell(&protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Closed{Closed: &protocol.Closed{SessionId: e.SessionId}}})
-		return
-	}
-	if u := e.GetEvent().GetUpdate(); u != nil {
-		g.heard(s.framework(), u.GetStatus().GetTaskId().GetValue())
-	}
-	g.deliver(s, e.GetEvent())
-}
-
-// deliver queues events for s's client; a client that is too slow loses its stream.
-func (g *Gateway) deliver(s *Session, events ...*scheduler.Event) {
-	for _, e := range events {
-		if err := s.push(e); err != nil {
-			g.log.Warn("event stream dropped", "framework_id", s.framework(), "err", err)
-			g.drop(s, err)
-			g.tell(&protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Closed{Closed: &protocol.Closed{SessionId: &s.ID}}})
-			return
-		}
-	}
-}
-
-func (g *Gateway) answer(r *protocol.Reply) {
-	c := g.calls[r.GetCallId()]
-	if c == nil {
-		return // its client has gone
-	}
-	delete(g.calls, r.GetCallId())
-	code := int(r.GetCode())
-	if code != http.StatusAccepted {
-		g.forget(c.call)
-	}
-	if code/100 == 2 {
-		g.settled(c.call)
-	}
-	c.reply <- result{reply: Reply{Code: code, Message: r.GetMessage(), Operator: r.GetResponse(), Scheduler: r.GetSchedulerResponse()}}
-}
-
-// settled notes what an accepted call means for the session of its framework.
-func (g *Gateway) settled(call *scheduler.Call) {
-	if call == nil {
-		return
-	}
-	for _, s := range g.sessions {
-		if s.framework() == call.GetFrameworkId().GetValue() {
-			s.settled(call)
 		}
 	}
 }

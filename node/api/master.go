@@ -1,11 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
-	"strings"
+	"net/url"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,70 +24,94 @@ type Config struct {
 	Auth    Authenticator     // nil: everybody may call, nobody has a name
 }
 
-// Authenticator checks a request's credentials.
-type Authenticator interface {
-	// Authenticate returns the principal; ok is false if the credentials are wrong or missing.
-	Authenticate(r *http.Request) (principal string, ok bool)
-}
-
 // masterAPI serves the master's side of a node: the whole cluster's API.
 type masterAPI struct {
 	cfg     Config
 	gateway *Gateway
 	views   Views
-	metrics *metrics.Set
 }
 
 // Master returns the handler of the cluster's API, which every node serves.
-// extra adds muster's own endpoints by pattern.
-func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, extra map[string]http.Handler, log *slog.Logger) http.Handler {
-	m := &masterAPI{cfg: cfg, gateway: g, views: v, metrics: set}
-	mux := newMux(log)
-	mux.Handle("/api/v1/scheduler", &schedulerAPI{gateway: g, principal: principal})
-	mux.Handle("/api/v1", &operatorAPI{gateway: g, views: v, files: files, metrics: set, flags: cfg.Flags, version: cfg.Version, principal: principal})
-	mux.handle("/state", m.state)
-	mux.handle("/state-summary", m.summary)
-	mux.handle("/slaves", m.slaves)
-	mux.handle("/frameworks", m.frameworks)
-	mux.handle("/tasks", m.tasks)
-	mux.handle("/roles", m.roles)
+// extra adds muster's own endpoints by pattern. It declares the gateway's
+// metrics in set, so a set may be given once.
+func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, extra map[string]http.Handler, _ *slog.Logger) http.Handler {
+	m := &masterAPI{cfg: cfg, gateway: g, views: v}
+	mux := newMux()
+	mux.Handle("/api/v1/scheduler", &schedulerAPI{gateway: g})
+	mux.Handle("/api/v1", &operatorAPI{gateway: g, views: v, files: files, metrics: set, cfg: cfg})
+	mux.handle("/state", m.read(m.state))
+	mux.handle("/state-summary", m.read(m.summary))
+	mux.handle("/slaves", m.read(m.slaves))
+	mux.handle("/frameworks", m.read(m.frameworks))
+	mux.handle("/tasks", m.read(m.tasks))
+	mux.handle("/roles", m.read(m.roles))
 	mux.handle("/redirect", m.redirect)
 	mux.handle("/teardown", m.teardown)
+	mux.handle("/quota", nothing("quota", `{}`))
+	mux.handle("/weights", nothing("weights", `[]`))
+	mux.handle("/maintenance/schedule", nothing("maintenance", `{}`))
+	mux.handle("/maintenance/status", nothing("maintenance", `{}`))
+	mux.absent("this cluster has no reservations made at run time", "/reserve", "/unreserve", "/create-volumes", "/destroy-volumes")
+	mux.absent("this cluster has no maintenance of machines", "/machine/down", "/machine/up")
 	common(mux, cfg, files, set)
 	for pattern, h := range extra {
 		mux.Handle(pattern, h)
 	}
-	return guard(cfg.Auth, "mesos-master-readwrite", alias("/master", mux))
+	g.measure(set)
+	return alias("/master", guard(cfg.Auth, "mesos-master-readwrite", mux))
 }
 
-// read answers with what build makes of the cluster's view.
-func (m *masterAPI) read(w http.ResponseWriter, r *http.Request, build func(*view.View) (any, error)) error {
-	ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
-	defer cancel()
-	v, err := m.views.Snapshot(ctx)
-	if err != nil {
-		return err
+// read answers with what build writes of the cluster's view.
+func (m *masterAPI) read(build func(*writer, *http.Request, *view.View) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
+		defer cancel()
+		v, err := m.views.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		var out writer
+		if err := build(&out, r, v); err != nil {
+			return err
+		}
+		return writeEncoded(w, r, out.b)
 	}
-	o, err := build(v)
-	if err != nil {
-		return err
+}
+
+// nothing answers reads of what this cluster has none of, and refuses to change it.
+func nothing(what, body string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return refuse(http.StatusNotImplemented, "%s of %s is not supported by this cluster", r.Method, what)
+		}
+		return writeEncoded(w, r, []byte(body))
 	}
-	return writeJSON(w, r, o)
 }
 
 // redirect answers with this very node: every peer serves everything.
 func (m *masterAPI) redirect(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Location", "//"+r.Host)
-	writeBody(w, http.StatusTemporaryRedirect, "text/plain; charset=utf-8", nil)
+	w.Header().Set("Location", "//"+cmp.Or(r.Host, m.cfg.Flags["api"]))
+	writeBody(w, http.StatusTemporaryRedirect, textPlain, nil)
 	return nil
 }
 
-// teardown removes a framework: POST frameworkId=…
+// maxForm is the largest form that is read, in bytes.
+const maxForm = 64 << 10
+
+// teardown removes a framework: POST frameworkId=…, whatever the body's type.
 func (m *masterAPI) teardown(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodPost {
-		return refuse(http.StatusMethodNotAllowed, "Expecting one of { 'POST' }, but received '%s'", r.Method)
+	if err := only(w, r, http.MethodPost); err != nil {
+		return err
 	}
-	id := r.PostFormValue("frameworkId")
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "Failed to read request body: %v", err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "Unable to decode query string: %v", err)
+	}
+	id := cmp.Or(form.Get("frameworkId"), r.URL.Query().Get("frameworkId"))
 	if id == "" {
 		return refuse(http.StatusBadRequest, "Missing 'frameworkId' query parameter")
 	}
@@ -105,15 +130,16 @@ func (m *masterAPI) teardown(w http.ResponseWriter, r *http.Request) error {
 // common adds what master and agent both serve.
 func common(mux *mux, cfg Config, files *Files, set *metrics.Set) {
 	mux.handle("/health", func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Content-Length", "0")
-		w.WriteHeader(http.StatusOK)
+		writeEmpty(w, http.StatusOK)
 		return nil
 	})
 	mux.handle("/version", func(w http.ResponseWriter, r *http.Request) error {
-		return writeJSON(w, r, json.RawMessage(raw(cfg.Version)))
+		var out writer
+		out.message(cfg.Version)
+		return writeEncoded(w, r, out.b)
 	})
 	mux.handle("/flags", func(w http.ResponseWriter, r *http.Request) error {
-		return writeJSON(w, r, object{"flags": cfg.Flags})
+		return writeJSON(w, r, map[string]any{"flags": cfg.Flags})
 	})
 	mux.handle("/metrics/snapshot", func(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, r, set.Snapshot())
@@ -122,22 +148,15 @@ func common(mux *mux, cfg Config, files *Files, set *metrics.Set) {
 	files.routes(mux.handle)
 }
 
-// alias serves prefix/… like /…, as C++ clients and old tools ask, and a path
-// with a trailing slash or with .json at its end like the path itself.
-func alias(prefix string, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := strings.TrimSuffix(r.URL.Path, "/")
-		if rest, ok := strings.CutPrefix(p, prefix); ok && strings.HasPrefix(rest, "/") {
-			p = rest
-		}
-		p = strings.TrimSuffix(p, ".json")
-		if p == "" {
-			p = "/"
-		}
-		if p != r.URL.Path {
-			r = r.Clone(r.Context())
-			r.URL.Path, r.URL.RawPath = p, ""
-		}
-		h.ServeHTTP(w, r)
+// measure declares what the gateway counts.
+func (g *Gateway) measure(set *metrics.Set) {
+	set.Gauges(func(emit metrics.Emit) {
+		c := g.Counts()
+		emit("gateway/sessions", float64(c.Sessions))
+		emit("gateway/calls", float64(c.Calls))
+		emit("gateway/calls_waiting", float64(c.Waiting))
+		emit("gateway/leaders_lost", float64(c.LeadersLost))
+		emit("gateway/slow_clients", float64(c.SlowClients))
+		emit("gateway/bytes_waiting", float64(g.memory.used.Load()))
 	})
 }

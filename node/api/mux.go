@@ -2,25 +2,16 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
-	"runtime/debug"
-	"sync"
-	"time"
-
-	"golang.org/x/sync/errgroup"
+	"path"
+	"strings"
 )
 
 // mux routes paths to handlers that return their errors.
-type mux struct {
-	*http.ServeMux
-	log *slog.Logger
-}
+type mux struct{ *http.ServeMux }
 
-func newMux(log *slog.Logger) *mux { return &mux{http.NewServeMux(), log} }
+func newMux() *mux { return &mux{http.NewServeMux()} }
 
 func (m *mux) handle(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 	m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -28,6 +19,21 @@ func (m *mux) handle(pattern string, h func(http.ResponseWriter, *http.Request) 
 			writeError(w, err)
 		}
 	})
+}
+
+// absent answers for what Mesos has at these paths and this cluster does not.
+func (m *mux) absent(why string, patterns ...string) {
+	for _, p := range patterns {
+		m.handle(p, func(http.ResponseWriter, *http.Request) error {
+			return refuse(http.StatusNotImplemented, "%s is not supported: %s", p, why)
+		})
+	}
+}
+
+// Authenticator checks a request's credentials.
+type Authenticator interface {
+	// Authenticate returns the principal; ok is false if the credentials are wrong or missing.
+	Authenticate(r *http.Request) (principal string, ok bool)
 }
 
 type principalKey struct{}
@@ -38,7 +44,8 @@ func principal(r *http.Request) string {
 	return p
 }
 
-// guard lets authenticated requests through. /health is open to all.
+// guard lets authenticated requests through. /health is open to all. Without an
+// Authenticator everybody is let in, whatever credentials they send, as nobody.
 func guard(auth Authenticator, realm string, h http.Handler) http.Handler {
 	if auth == nil {
 		return h
@@ -51,113 +58,35 @@ func guard(auth Authenticator, realm string, h http.Handler) http.Handler {
 		who, ok := auth.Authenticate(r)
 		if !ok {
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Basic realm=%q", realm))
-			writeBody(w, http.StatusUnauthorized, "text/plain; charset=utf-8", []byte("Authentication is required: send a principal and its secret as HTTP Basic credentials"))
+			writeBody(w, http.StatusUnauthorized, textPlain, []byte("Authentication is required: send a principal and its secret as HTTP Basic credentials"))
 			return
 		}
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, who)))
 	})
 }
 
-// Limits of one listener. What is over them waits in the kernel's queue.
-const (
-	maxConnections = 20_000
-	headerTimeout  = 10 * time.Second
-	bodyTimeout    = 60 * time.Second
-	idleTimeout    = 2 * time.Minute
-	maxHeader      = 64 << 10
-	drainTimeout   = time.Second // for requests under way when the daemon stops
-)
-
-// Serve answers requests on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	s := &http.Server{
-		Handler:           survive(h, log),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       bodyTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		if err := s.Serve(newLimited(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve http on %s: %w", l.Addr(), err)
-		}
-		return nil
-	})
-	g.Go(func() error {
-		<-gctx.Done()
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-		if s.Shutdown(stop) != nil {
-			return s.Close()
-		}
-		return nil
-	})
-	return g.Wait()
-}
-
-// survive answers 500 where a handler panics; the daemon goes on.
-func survive(h http.Handler, log *slog.Logger) http.Handler {
+// alias serves prefix/… like /…, as C++ clients and old tools ask, and a path
+// with a trailing slash, with .json at its end, or with empty elements like the
+// path itself. Nothing is redirected.
+func alias(prefix string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			if p == http.ErrAbortHandler {
-				panic(p)
-			}
-			log.Error("request failed", "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			writeError(w, errors.New("internal error: see the daemon's log"))
-		}()
+		if p := canonical(prefix, r.URL.Path); p != r.URL.Path || r.URL.RawPath != "" {
+			c := *r
+			u := *r.URL
+			c.URL, u.Path, u.RawPath = &u, p, ""
+			r = &c
+		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// limited is a listener that holds a bounded number of connections.
-type limited struct {
-	net.Listener
-	slots chan struct{}
-	done  chan struct{}
-}
-
-func newLimited(l net.Listener, n int) *limited {
-	return &limited{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
+func canonical(prefix, p string) string {
+	p = path.Clean("/" + p)
+	if rest, ok := strings.CutPrefix(p, prefix); ok && strings.HasPrefix(rest, "/") {
+		p = rest
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	if rest := strings.TrimSuffix(p, ".json"); rest != "/" {
+		p = rest
 	}
-	return &limitedConn{Conn: c, release: func() { <-l.slots }}, nil
-}
-
-func (l *limited) Close() error {
-	select {
-	case <-l.done:
-	default:
-		close(l.done)
-	}
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	once    sync.Once
-	release func()
-}
-
-func (c *limitedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.release)
-	return err
+	return p
 }

@@ -3,13 +3,17 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"muster/node/link"
 	"muster/offers/mesos"
+	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/master"
+	"muster/offers/mesos/quota"
 	"muster/offers/view"
 	"muster/telemetry/metrics"
 )
@@ -25,13 +29,12 @@ const readWait = 5 * time.Second
 
 // operatorAPI serves POST /api/v1 of the master.
 type operatorAPI struct {
-	gateway   *Gateway
-	views     Views
-	files     *Files
-	metrics   *metrics.Set
-	flags     map[string]string
-	version   *mesos.VersionInfo
-	principal func(*http.Request) string
+	cfg         Config
+	gateway     *Gateway
+	views       Views
+	files       *Files
+	metrics     *metrics.Set
+	subscribers subscribers
 }
 
 func (a *operatorAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -45,31 +48,34 @@ func (a *operatorAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := readCall(w, r, "Call", &call); err != nil {
 		return err
 	}
+	if call.Type == nil {
+		return refuse(http.StatusBadRequest, "Failed to validate master::Call: Expecting 'type' to be present")
+	}
+	if field := missing(&call, call.GetType().String()); field != "" {
+		return refuse(http.StatusBadRequest, "Failed to validate master::Call: Expecting '%s' to be present", field)
+	}
 	out, err := responseCodec(r)
 	if err != nil {
 		return err
 	}
-	if call.Type == nil {
-		return refuse(http.StatusBadRequest, "Failed to validate master::Call: Expecting 'type' to be present")
-	}
-	if call.GetType() == master.Call_SUBSCRIBE {
+	switch call.GetType() {
+	case master.Call_UNKNOWN:
+		return refuse(http.StatusNotImplemented, "UNKNOWN is not supported")
+	case master.Call_SUBSCRIBE:
 		return a.subscribe(w, r, out)
 	}
-	if response, err := a.local(&call); response != nil || err != nil {
-		return answer(w, out, response, err)
-	}
 	if build := reads[call.GetType()]; build != nil {
-		ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
-		defer cancel()
-		v, err := a.views.Snapshot(ctx)
-		if err != nil {
-			return err
-		}
-		response := build(v)
+		return a.read(w, r, out, call.GetType(), build)
+	}
+	response, err := a.local(&call)
+	if err != nil {
+		return err
+	}
+	if response != nil {
 		response.Type = responseType(call.GetType())
 		return writeMessage(w, out, response)
 	}
-	reply, err := a.gateway.Operate(r.Context(), a.principal(r), &call)
+	reply, err := a.gateway.Operate(r.Context(), principal(r), &call)
 	if err != nil {
 		return err
 	}
@@ -80,11 +86,27 @@ func (a *operatorAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func answer(w http.ResponseWriter, out codec, response *master.Response, err error) error {
+func (a *operatorAPI) read(w http.ResponseWriter, r *http.Request, out codec, t master.Call_Type, build func(*view.View) *master.Response) error {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
+	defer cancel()
+	v, err := a.views.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
+	response := build(v)
+	response.Type = responseType(t)
 	return writeMessage(w, out, response)
+}
+
+// missing names the payload that a call of type t asks for and lacks: the field
+// that bears the type's name.
+func missing(call proto.Message, t string) string {
+	m := call.ProtoReflect()
+	field := m.Descriptor().Fields().ByName(protoreflect.Name(strings.ToLower(t)))
+	if field == nil || m.Has(field) {
+		return ""
+	}
+	return string(field.Name())
 }
 
 // responseType names the response to a call: they share their names.
@@ -92,7 +114,8 @@ func responseType(t master.Call_Type) *master.Response_Type {
 	return master.Response_Type(master.Response_Type_value[t.String()]).Enum()
 }
 
-// reads are the calls that a view answers.
+// reads are the calls that a view answers. There are no operations, weights,
+// quotas and maintenance yet, which is an answer too.
 var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_STATE: func(v *view.View) *master.Response {
 		return &master.Response{GetState: v.GetState()}
@@ -115,37 +138,45 @@ var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_MASTER: func(v *view.View) *master.Response {
 		return &master.Response{GetMaster: v.GetMaster()}
 	},
+	master.Call_GET_OPERATIONS: func(*view.View) *master.Response {
+		return &master.Response{GetOperations: &master.Response_GetOperations{}}
+	},
+	master.Call_GET_WEIGHTS: func(*view.View) *master.Response {
+		return &master.Response{GetWeights: &master.Response_GetWeights{}}
+	},
+	master.Call_GET_QUOTA: func(*view.View) *master.Response {
+		return &master.Response{GetQuota: &master.Response_GetQuota{Status: &quota.QuotaStatus{}}}
+	},
+	master.Call_GET_MAINTENANCE_STATUS: func(*view.View) *master.Response {
+		return &master.Response{GetMaintenanceStatus: &master.Response_GetMaintenanceStatus{Status: &maintenance.ClusterStatus{}}}
+	},
+	master.Call_GET_MAINTENANCE_SCHEDULE: func(*view.View) *master.Response {
+		return &master.Response{GetMaintenanceSchedule: &master.Response_GetMaintenanceSchedule{Schedule: &maintenance.Schedule{}}}
+	},
 }
 
-// local answers what this node knows by itself.
+// local answers what this node knows by itself; nil is for the leader to answer.
 func (a *operatorAPI) local(call *master.Call) (*master.Response, error) {
-	response := &master.Response{Type: responseType(call.GetType())}
 	switch call.GetType() {
 	case master.Call_GET_HEALTH:
-		response.GetHealth = &master.Response_GetHealth{Healthy: proto.Bool(true)}
+		return &master.Response{GetHealth: &master.Response_GetHealth{Healthy: proto.Bool(true)}}, nil
 	case master.Call_GET_VERSION:
-		response.GetVersion = &master.Response_GetVersion{VersionInfo: a.version}
+		return &master.Response{GetVersion: &master.Response_GetVersion{VersionInfo: a.cfg.Version}}, nil
 	case master.Call_GET_FLAGS:
-		response.GetFlags = &master.Response_GetFlags{Flags: flagList(a.flags)}
+		return &master.Response{GetFlags: &master.Response_GetFlags{Flags: flagList(a.cfg.Flags)}}, nil
 	case master.Call_GET_METRICS:
-		response.GetMetrics = &master.Response_GetMetrics{Metrics: metricList(a.metrics)}
+		return &master.Response{GetMetrics: &master.Response_GetMetrics{Metrics: metricList(a.metrics)}}, nil
+	case master.Call_GET_LOGGING_LEVEL:
+		return &master.Response{GetLoggingLevel: &master.Response_GetLoggingLevel{Level: proto.Uint32(0)}}, nil
 	case master.Call_LIST_FILES:
 		infos, err := a.files.List(call.GetListFiles().GetPath())
-		if err != nil {
-			return nil, err
-		}
-		response.ListFiles = &master.Response_ListFiles{FileInfos: infos}
+		return &master.Response{ListFiles: &master.Response_ListFiles{FileInfos: infos}}, err
 	case master.Call_READ_FILE:
 		rf := call.GetReadFile()
 		size, data, err := a.files.Read(rf.GetPath(), rf.GetOffset(), rf.Length)
-		if err != nil {
-			return nil, err
-		}
-		response.ReadFile = &master.Response_ReadFile{Size: &size, Data: data}
-	default:
-		return nil, nil
+		return &master.Response{ReadFile: &master.Response_ReadFile{Size: &size, Data: data}}, err
 	}
-	return response, nil
+	return nil, nil
 }
 
 func flagList(flags map[string]string) []*mesos.Flag {

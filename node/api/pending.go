@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -12,10 +13,11 @@ import (
 
 // A task that was accepted must get a status even if the leader dies before its
 // agent hears of it. The gateway that carried the ACCEPT remembers the task until
-// it sees a status of it, or, where the framework's stream is at another gateway,
-// for as long as a change of leader may take.
+// it sees a status of it. Where the framework's stream is at another gateway it sees
+// none; then it remembers only what was accepted so shortly before the link ended
+// that the leader may have been gone already.
 const (
-	pendingFor = time.Minute
+	pendingFor = 20 * time.Second // until a dead leader is noticed, and then some
 	pendingMax = 100_000
 )
 
@@ -30,7 +32,7 @@ type pendingTask struct {
 func launches(call *scheduler.Call, do func(key taskKey, t *mesos.TaskInfo)) {
 	framework := call.GetFrameworkId().GetValue()
 	for _, op := range call.GetAccept().GetOperations() {
-		for _, t := range append(op.GetLaunch().GetTaskInfos(), op.GetLaunchGroup().GetTaskGroup().GetTasks()...) {
+		for _, t := range slices.Concat(op.GetLaunch().GetTaskInfos(), op.GetLaunchGroup().GetTaskGroup().GetTasks()) {
 			do(taskKey{framework, t.GetTaskId().GetValue()}, t)
 		}
 	}
@@ -44,6 +46,7 @@ func (g *Gateway) expect(call *scheduler.Call) {
 			g.expire(now)
 		}
 		if len(g.pending) >= pendingMax {
+			g.log.Warn("accepted task not remembered: too many are unheard of", "framework_id", key.framework, "task_id", key.task)
 			return
 		}
 		g.pending[key] = pendingTask{since: now, task: &protocol.Pending_Task{
@@ -60,7 +63,7 @@ func (g *Gateway) forget(call *scheduler.Call) {
 // heard drops a task whose framework was sent a status.
 func (g *Gateway) heard(framework, task string) { delete(g.pending, taskKey{framework, task}) }
 
-// expire drops what is old and of frameworks whose stream is elsewhere.
+// expire drops what is old of frameworks whose stream is elsewhere.
 func (g *Gateway) expire(now time.Time) {
 	local := map[string]bool{}
 	for _, s := range g.sessions {
@@ -74,8 +77,7 @@ func (g *Gateway) expire(now time.Time) {
 }
 
 // announce returns what a new leader is to be asked about, by framework.
-func (g *Gateway) announce(now time.Time) []*protocol.Pending {
-	g.expire(now)
+func (g *Gateway) announce() []*protocol.Pending {
 	byFramework := map[string]*protocol.Pending{}
 	var all []*protocol.Pending
 	for key, p := range g.pending {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -16,13 +15,12 @@ import (
 const (
 	streamHeader      = "Mesos-Stream-Id"
 	heartbeatInterval = 15 * time.Second
-	streamWrite       = 30 * time.Second // for one write to a client, which may be slow
+	keepBuffer        = 64 << 10 // bytes that a stream keeps between records
 )
 
 // schedulerAPI serves POST /api/v1/scheduler.
 type schedulerAPI struct {
-	gateway   *Gateway
-	principal func(*http.Request) string
+	gateway *Gateway
 }
 
 func (a *schedulerAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +44,7 @@ func (a *schedulerAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && call.GetType() == scheduler.Call_RECONCILE_OPERATIONS {
 		return err
 	}
-	reply, err := a.gateway.Call(r.Context(), a.principal(r), streamID(r), &call)
+	reply, err := a.gateway.Call(r.Context(), principal(r), streamID(r), &call)
 	if err != nil {
 		return err
 	}
@@ -60,11 +58,10 @@ func (a *schedulerAPI) serve(w http.ResponseWriter, r *http.Request) error {
 // writeReply answers with the leader's status and text. A 2xx has an empty body.
 func writeReply(w http.ResponseWriter, reply Reply) {
 	if reply.Code/100 == 2 {
-		w.Header().Set("Content-Length", "0")
-		w.WriteHeader(reply.Code)
+		writeEmpty(w, reply.Code)
 		return
 	}
-	writeBody(w, reply.Code, "text/plain; charset=utf-8", []byte(reply.Message))
+	writeBody(w, reply.Code, textPlain, []byte(reply.Message))
 }
 
 func streamID(r *http.Request) *string {
@@ -82,7 +79,7 @@ func (a *schedulerAPI) subscribe(w http.ResponseWriter, r *http.Request, call *s
 	if streamID(r) != nil {
 		return refuse(http.StatusBadRequest, "Subscribe calls should not include the '%s' header", streamHeader)
 	}
-	s, err := a.gateway.Subscribe(r.Context(), a.principal(r), call)
+	s, err := a.gateway.Subscribe(r.Context(), principal(r), call)
 	if err != nil {
 		return err
 	}
@@ -95,10 +92,10 @@ func (a *schedulerAPI) subscribe(w http.ResponseWriter, r *http.Request, call *s
 
 // stream writes records to a client, each flushed and within a bounded time.
 type stream struct {
-	w   *recordio.Writer
-	rc  *http.ResponseController
-	out codec
-	buf []byte
+	w     *recordio.Writer
+	paced paced
+	out   codec
+	buf   []byte
 }
 
 func newStream(w http.ResponseWriter, out codec) *stream {
@@ -108,13 +105,14 @@ func newStream(w http.ResponseWriter, out codec) *stream {
 	_ = rc.SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", out.media)
 	w.WriteHeader(http.StatusOK)
-	return &stream{w: recordio.NewWriter(w), rc: rc, out: out}
+	p := paced{w, rc}
+	return &stream{w: recordio.NewWriter(p), paced: p, out: out}
 }
 
 // send writes messages and flushes them.
 func (s *stream) send(messages ...proto.Message) error {
-	if err := s.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+	if len(messages) == 0 {
+		return nil
 	}
 	for _, m := range messages {
 		var err error
@@ -124,31 +122,39 @@ func (s *stream) send(messages ...proto.Message) error {
 		if err := s.w.Write(s.buf); err != nil {
 			return err
 		}
+		if cap(s.buf) > keepBuffer {
+			s.buf = nil
+		}
 	}
-	return s.rc.Flush()
+	if err := s.paced.deadline(); err != nil {
+		return err
+	}
+	return s.paced.rc.Flush()
 }
 
 // follow writes s's events and heartbeats until either side ends.
 func (st *stream) follow(ctx context.Context, s *Session) {
-	beat := &scheduler.Event{Type: scheduler.Event_HEARTBEAT.Enum()}
-	next := time.Now().Add(heartbeatInterval)
+	beat := time.NewTicker(heartbeatInterval)
+	defer beat.Stop()
 	for {
-		wait, cancel := context.WithDeadline(ctx, next)
-		e, err := s.Next(wait)
-		cancel()
-		switch {
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-			next = time.Now().Add(heartbeatInterval)
-			err = st.send(beat)
-		case err != nil:
-			return
-		case e.GetType() == scheduler.Event_SUBSCRIBED:
-			err = st.send(e, beat)
-		default:
-			err = st.send(e)
-		}
+		events, err := s.Next(ctx, beat.C)
 		if err != nil {
 			return
 		}
+		var records []proto.Message
+		for _, e := range events {
+			records = append(records, e)
+			if e.GetType() == scheduler.Event_SUBSCRIBED {
+				records = append(records, schedulerHeartbeat)
+			}
+		}
+		if len(events) == 0 {
+			records = append(records, schedulerHeartbeat)
+		}
+		if st.send(records...) != nil {
+			return // the client has gone, or is too slow
+		}
 	}
 }
+
+var schedulerHeartbeat = &scheduler.Event{Type: scheduler.Event_HEARTBEAT.Enum()}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"muster/offers/protocol"
 	"muster/offers/view"
@@ -47,6 +48,23 @@ type Watch struct {
 // Next returns the next event; after ErrWatchEnded or ErrSlow there is none.
 func (w *Watch) Next(ctx context.Context) (*protocol.ViewEvent, error) {
 	return w.q.pop(ctx)
+}
+
+// NextOr is Next, but returns nil when beat fires first.
+func (w *Watch) NextOr(ctx context.Context, beat <-chan time.Time) (*protocol.ViewEvent, error) {
+	for {
+		e, ok, _, err := w.q.take()
+		if ok || err != nil {
+			return e, err
+		}
+		select {
+		case <-w.q.wake:
+		case <-beat:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // Close ends the watch.

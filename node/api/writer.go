@@ -1,0 +1,118 @@
+package api
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+)
+
+// writer appends JSON. A state of the largest clusters is hundreds of megabytes:
+// building it from maps takes four times as long.
+type writer struct{ b []byte }
+
+// sep writes the comma that is due before a name, or before a value in an array.
+func (w *writer) sep() {
+	if n := len(w.b); n > 0 && w.b[n-1] != '{' && w.b[n-1] != '[' && w.b[n-1] != ':' {
+		w.b = append(w.b, ',')
+	}
+}
+
+func (w *writer) open(c byte) {
+	w.sep()
+	w.b = append(w.b, c)
+}
+
+func (w *writer) close(c byte) { w.b = append(w.b, c) }
+
+// key writes the name of the value that follows.
+func (w *writer) key(name string) *writer {
+	w.str(name)
+	w.b = append(w.b, ':')
+	return w
+}
+
+// object writes {…}, and array […], with what fill writes.
+func (w *writer) object(fill func()) {
+	w.open('{')
+	fill()
+	w.close('}')
+}
+
+func (w *writer) array(fill func()) {
+	w.open('[')
+	fill()
+	w.close(']')
+}
+
+func (w *writer) str(s string) {
+	w.sep()
+	w.b = appendString(w.b, s)
+}
+
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				return append(b, `""`...) // never: every string can be quoted
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func (w *writer) strs(list []string) {
+	w.open('[')
+	for _, s := range list {
+		w.str(s)
+	}
+	w.close(']')
+}
+
+func (w *writer) bool(v bool) {
+	w.sep()
+	w.b = strconv.AppendBool(w.b, v)
+}
+
+func (w *writer) int(v int) {
+	w.sep()
+	w.b = strconv.AppendInt(w.b, int64(v), 10)
+}
+
+// num writes a number; JSON has no infinities.
+func (w *writer) num(v float64) {
+	w.sep()
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		w.b = append(w.b, "null"...)
+	case v != 0 && (math.Abs(v) < 1e-6 || math.Abs(v) >= 1e21):
+		w.b = strconv.AppendFloat(w.b, v, 'e', -1, 64)
+	default:
+		w.b = strconv.AppendFloat(w.b, v, 'f', -1, 64)
+	}
+}
+
+// message writes m in Mesos's own JSON; null if it cannot be encoded.
+func (w *writer) message(m proto.Message) {
+	w.sep()
+	if b, err := mesos.AppendJSON(w.b, m); err == nil {
+		w.b = b
+		return
+	}
+	w.b = append(w.b, "null"...)
+}
+
+func messages[M proto.Message](w *writer, list []M) {
+	w.open('[')
+	for _, m := range list {
+		w.message(m)
+	}
+	w.close(']')
+}
