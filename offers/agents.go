@@ -104,17 +104,6 @@ func (a *agent) usedBy() map[string]resource.Set {
 	return used
 }
 
-// linkedAgents returns the agents that messages reach, by ID.
-func (m *Master) linkedAgents() []*agent {
-	var out []*agent
-	for _, a := range sorted(m.agents) {
-		if a.link != nil {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
 // recoverAgent brings in an agent that an earlier leader admitted.
 func (m *Master) recoverAgent(r *registry.Agent) {
 	id := r.GetInfo().GetId().GetValue()

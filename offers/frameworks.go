@@ -233,7 +233,8 @@ func (m *Master) removeFramework(f *framework) {
 	m.deactivate(f)
 	m.timers.stop(f.deadline)
 	m.refuseHeld(f)
-	for _, a := range m.linkedAgents() {
+	agents := m.agentsOf(f)
+	for _, a := range agents {
 		m.shutdownFramework(a, f.id)
 	}
 	for _, t := range sorted(f.tasks) {
@@ -247,7 +248,7 @@ func (m *Master) removeFramework(f *framework) {
 		m.publish(view.TaskEvent(killed, nil, true))
 		m.publish(view.TaskRemovedEvent(f.id, id, true))
 	}
-	for _, a := range sorted(m.agents) {
+	for _, a := range agents {
 		m.removeExecutors(a, f.id)
 	}
 	if s := f.session; s != nil {
@@ -267,6 +268,22 @@ func (m *Master) removeFramework(f *framework) {
 			delete(m.removed, f.id)
 		}
 	})
+}
+
+// agentsOf returns the agents that have tasks or executors of a framework, by ID.
+func (m *Master) agentsOf(f *framework) []*agent {
+	have := map[string]*agent{}
+	for _, t := range f.tasks {
+		if a := m.agents[t.agent]; a != nil {
+			have[a.id] = a
+		}
+	}
+	for _, a := range m.agents {
+		if len(a.executors[f.id]) > 0 {
+			have[a.id] = a
+		}
+	}
+	return sorted(have)
 }
 
 // wasRemoved reports whether a framework's ID may not return.

@@ -132,6 +132,9 @@ func chaos(w *world, c *chooser) Input {
 		}
 		return FromGateway{Link: gateway}
 	case 6:
+		if c.n(2) == 0 {
+			return Start{}
+		}
 		return Committed{}
 	case 7, 8, 9:
 		m := &protocol.AgentToMaster{}

@@ -21,6 +21,8 @@ type Master struct {
 	now   time.Time
 	out   []Effect
 
+	started bool
+
 	links      map[Link]*link
 	agents     map[string]*agent     // registered in this leadership, linked or not
 	recovered  map[string]*recovered // known from the registry and not back yet
@@ -127,6 +129,10 @@ func (m *Master) tick() {
 
 // start brings in what the registry remembers.
 func (m *Master) start() {
+	if m.started {
+		return
+	}
+	m.started = true
 	m.publish(view.MasterEvent(&protocol.ViewEvent_Master{
 		Info: m.info, Term: proto.Uint64(m.cfg.Term), Cluster: proto.String(m.cfg.Cluster),
 		ElectedTime: proto.Float64(seconds(m.cfg.Elected)),

@@ -290,14 +290,8 @@ func (m *Master) resumed(f *framework) {
 // tellAgents gives the agents that run something of a framework its info. They
 // send what it has not acknowledged again.
 func (m *Master) tellAgents(f *framework) {
-	agents := map[string]*agent{}
-	for _, t := range f.tasks {
-		agents[t.agent] = m.agents[t.agent]
-	}
-	for _, a := range sorted(agents) {
-		if a != nil {
-			m.tellAgent(a, f)
-		}
+	for _, a := range m.agentsOf(f) {
+		m.tellAgent(a, f)
 	}
 }
 

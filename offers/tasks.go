@@ -11,6 +11,9 @@ import (
 	"muster/offers/view"
 )
 
+// maxStatuses bounds the history that a task carries, whatever its agent says.
+const maxStatuses = 32
+
 // taskKey names a task on an agent.
 type taskKey struct{ framework, task string }
 
@@ -137,7 +140,11 @@ func (m *Master) setState(t *task, s *mesos.TaskStatus, latest ...mesos.TaskStat
 	if n > 0 && msg.Statuses[n-1].GetState() == s.GetState() {
 		n--
 	}
-	msg.Statuses = append(msg.Statuses[:n:n], kept)
+	old := msg.Statuses[:n:n]
+	if n >= maxStatuses {
+		old = old[1:n:n]
+	}
+	msg.Statuses = append(old, kept)
 	t.msg = msg
 	if a := m.agents[t.agent]; a != nil {
 		switch e := a.executors[t.framework][t.executorID]; {
