@@ -46,6 +46,7 @@ func newBench(t testing.TB) *bench {
 		Program: isolatetest.Shim(t),
 		Cgroup:  fmt.Sprintf("muster/test-%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}}
+	t.Cleanup(b.leftCgroups) // after the last Close
 	b.Driver = b.open()
 	t.Cleanup(b.clean)
 	return b
@@ -66,6 +67,14 @@ func (b *bench) open() *runc.Driver {
 	return d
 }
 
+func (b *bench) leftCgroups() {
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		if left, err := filepath.Glob(pattern + b.cfg.Cgroup); err != nil || len(left) > 0 {
+			b.t.Errorf("left behind: cgroups %v, %v", left, err)
+		}
+	}
+}
+
 // clean destroys what is left and fails if anything then is.
 func (b *bench) clean() {
 	ids, err := b.List()
@@ -76,12 +85,6 @@ func (b *bench) clean() {
 		if err := b.Destroy(context.Background(), id); err != nil {
 			b.t.Error(err)
 		}
-	}
-	if left, err := filepath.Glob("/sys/fs/cgroup/" + b.cfg.Cgroup + "/[^.]*/"); err != nil || len(left) > 0 {
-		b.t.Errorf("left behind: cgroups %v, %v", left, err)
-	}
-	if left, err := filepath.Glob("/sys/fs/cgroup/*/" + b.cfg.Cgroup + "/[^.]*/"); err != nil || len(left) > 0 {
-		b.t.Errorf("left behind: cgroups %v, %v", left, err)
 	}
 	left, err := isolatetest.Processes(b.cfg.Dir)
 	if err != nil || len(left) > 0 {

@@ -157,20 +157,49 @@ func Leave(parent string) error {
 	if err != nil {
 		return err
 	}
+	deadline := time.Now().Add(time.Second)
 	for _, root := range roots {
-		path := ShimCgroup(parent)
-		for ; path != "/" && err == nil; path = filepath.Dir(path) {
-			err = unix.Rmdir(filepath.Join(root, path))
-			if errors.Is(err, unix.ENOENT) {
-				err = nil
+		for path := ShimCgroup(parent); path != "/"; path = filepath.Dir(path) {
+			gone, err := removeIdle(filepath.Join(root, path), deadline)
+			if err != nil {
+				return fmt.Errorf("remove cgroup %s: %w", path, err)
+			}
+			if !gone {
+				break
 			}
 		}
-		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
-			return fmt.Errorf("remove cgroup %s: %w", path, err)
-		}
-		err = nil
 	}
 	return nil
+}
+
+// removeIdle removes a cgroup in which nothing lives. Since Linux 6.18 the
+// kernel may count a process for a moment after it has been waited for.
+func removeIdle(dir string, deadline time.Time) (gone bool, err error) {
+	for {
+		err := unix.Rmdir(dir)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			return true, nil
+		}
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+			return false, err
+		}
+		pids, err := procs(dir)
+		if err != nil {
+			return false, err
+		}
+		below, err := filepath.Glob(filepath.Join(dir, "*", "cgroup.procs")) // Go's * matches a leading dot, too
+		if err != nil {
+			return false, err
+		}
+		living := slices.ContainsFunc(pids, func(pid int) bool {
+			_, alive := StartTime(pid)
+			return alive
+		})
+		if living || len(below) > 0 || time.Now().After(deadline) {
+			return false, nil
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func removeTree(dir string) error {
@@ -224,7 +253,7 @@ func field(dir, file, key string) uint64 {
 }
 
 // StartTime returns when a process started, in clock ticks since boot, and
-// whether it is there and not a zombie.
+// whether it lives: is there, and neither a zombie nor about to be one.
 func StartTime(pid int) (uint64, bool) {
 	body, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -235,6 +264,8 @@ func StartTime(pid int) (uint64, bool) {
 	if !ok || len(words) < 20 {
 		return 0, false
 	}
+	const exiting = 0x4 // PF_EXITING
+	flags, flagsErr := strconv.ParseUint(words[6], 10, 64)
 	ticks, err := strconv.ParseUint(words[19], 10, 64)
-	return ticks, err == nil && words[0] != "Z" && words[0] != "X"
+	return ticks, errors.Join(err, flagsErr) == nil && flags&exiting == 0 && words[0] != "Z" && words[0] != "X"
 }
