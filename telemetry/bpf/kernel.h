@@ -19,6 +19,7 @@ typedef _Bool bool;
 
 /* The kernel's user API, which is stable. */
 enum {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_F_NO_PREALLOC = 1,
@@ -28,6 +29,7 @@ struct __sk_buff {
 };
 
 #define PF_KTHREAD 0x00200000
+#define TASK_DEAD 0x00000080
 #define SCHED_NORMAL 0
 #define SCHED_BATCH 3
 #define SCHED_IDLE 5
@@ -70,10 +72,13 @@ struct task_io_accounting {
 };
 
 struct task_struct {
+	unsigned int __state;
 	unsigned int flags;
 	unsigned int policy;
 	struct sched_entity se;
 	struct sched_info sched_info;
+	int pid;
+	__u64 start_time;
 	unsigned long min_flt;
 	unsigned long maj_flt;
 	struct css_set *cgroups;

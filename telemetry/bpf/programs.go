@@ -14,10 +14,10 @@ import (
 // programs are what this daemon has in the kernel. They end with it: nothing is
 // pinned, and other daemons on the machine have their own.
 type programs struct {
-	usages, slots, levels *ebpf.Map
-	flush, level          *ebpf.Program
-	links                 []link.Link
-	network, oom          bool // whether these are counted
+	usages, slots, waits, levels *ebpf.Map
+	flush, level                 *ebpf.Program
+	links                        []link.Link
+	network, oom                 bool // whether these are counted
 
 	spec  *ebpf.CollectionSpec
 	cache *btf.Cache
@@ -66,21 +66,26 @@ func load(cgroupRoot string, log *slog.Logger) (_ *programs, err error) {
 	return p, nil
 }
 
-func (p *programs) makeMaps() (err error) {
-	if p.usages, err = ebpf.NewMap(p.spec.Maps[usageMapUsages]); err != nil {
-		return fmt.Errorf("make map %s: %w", usageMapUsages, err)
-	}
-	if p.slots, err = ebpf.NewMap(p.spec.Maps[usageMapSlots]); err != nil {
-		return fmt.Errorf("make map %s: %w", usageMapSlots, err)
-	}
+func (p *programs) makeMaps() error {
 	p.spec.Maps[mapLevels].Flags |= unix.BPF_F_MMAPABLE // as cilium/ebpf has all data sections
-	if p.levels, err = ebpf.NewMap(p.spec.Maps[mapLevels]); err != nil {
-		return fmt.Errorf("make map %s: %w", mapLevels, err)
+	for name, m := range p.maps() {
+		made, err := ebpf.NewMap(p.spec.Maps[name])
+		if err != nil {
+			return fmt.Errorf("make map %s: %w", name, err)
+		}
+		*m = made
 	}
-	if err := p.usages.Put(uint64(0), make([]usageUsage, ebpf.MustPossibleCPU())); err != nil {
+	if err := p.usages.Put(uint64(0), make([]usage, ebpf.MustPossibleCPU())); err != nil {
 		return fmt.Errorf("make the entry of what belongs to no container: %w", err)
 	}
 	return nil
+}
+
+// maps that all programs share, by name.
+func (p *programs) maps() map[string]**ebpf.Map {
+	return map[string]**ebpf.Map{
+		usageMapUsages: &p.usages, usageMapSlots: &p.slots, usageMapWaits: &p.waits, mapLevels: &p.levels,
+	}
 }
 
 // program loads one program, bound to the maps that all share.
@@ -91,12 +96,11 @@ func (p *programs) program(name string) (*ebpf.Program, error) {
 			delete(one.Programs, other)
 		}
 	}
-	c, err := ebpf.NewCollectionWithOptions(one, ebpf.CollectionOptions{
-		Cache: p.cache,
-		MapReplacements: map[string]*ebpf.Map{
-			usageMapUsages: p.usages, usageMapSlots: p.slots, mapLevels: p.levels,
-		},
-	})
+	shared := map[string]*ebpf.Map{}
+	for name, m := range p.maps() {
+		shared[name] = *m
+	}
+	c, err := ebpf.NewCollectionWithOptions(one, ebpf.CollectionOptions{Cache: p.cache, MapReplacements: shared})
 	if err != nil {
 		return nil, fmt.Errorf("load program %s: %w", name, err)
 	}
@@ -142,8 +146,8 @@ func (p *programs) close() error {
 	for _, prog := range []*ebpf.Program{p.flush, p.level} {
 		errs = append(errs, prog.Close())
 	}
-	for _, m := range []*ebpf.Map{p.usages, p.slots, p.levels} {
-		errs = append(errs, m.Close())
+	for _, m := range p.maps() {
+		errs = append(errs, (*m).Close())
 	}
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"sync"
@@ -100,8 +101,11 @@ func (s *Source) Add(c telemetry.Container) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(c.ID)
+	if s.byKey[n.key] != nil {
+		return fmt.Errorf("measure %s: its cgroup is that of %s", n.id, s.byKey[n.key].id)
+	}
 	if err := s.insert(n); err != nil {
-		return fmt.Errorf("measure %s: %w", c.ID, err)
+		return fmt.Errorf("measure %s: %w", n.id, err)
 	}
 	s.all[n.id], s.byKey[n.key] = n, n
 	return nil
@@ -126,25 +130,47 @@ func (s *Source) identify(group *cgroup.Group) (*container, error) {
 	return &container{key: st.Sys().(*syscall.Stat_t).Ino, level: level, group: group}, nil
 }
 
-// insert gives n counters of its own. What its current tasks used up to now is
-// charged first: it is part of the CPU time that the files tell.
+// insert gives n counters of its own, and finds out what CPU time it had before.
 func (s *Source) insert(n *container) error {
 	s.levels[n.level]++
 	if err := s.publishLevels(); err != nil {
 		s.levels.remove(n.level)
 		return err
 	}
-	if err := s.reader.flush(); err != nil {
-		s.log.Debug("cpu time before the first reading may count twice", "err", err)
-	}
-	var before telemetry.Sample
-	n.group.ReadCPU(&before)
-	n.spent = before.CPU
 	if err := s.insertCounters(n.key); err != nil {
 		s.levels.remove(n.level)
 		return err
 	}
+	if err := s.findSpent(n); err != nil {
+		s.drop(n)
+		return err
+	}
 	s.readFiles(n)
+	return nil
+}
+
+// findSpent compares what the kernel accounts with what was counted at the same
+// moment. The container may be running and so may others that keep us from it:
+// of some attempts the one counts during which least was used.
+func (s *Source) findSpent(n *container) error {
+	least := time.Duration(math.MaxInt64)
+	for range 5 {
+		before := n.group.CPU()
+		if err := s.reader.flush(); err != nil {
+			return err
+		}
+		counted, err := s.reader.one(n.key)
+		if err != nil {
+			return err
+		}
+		used := n.group.CPU() - before
+		if used < least {
+			least, n.spent = used, max(0, before+used/2-time.Duration(counted.CPU))
+		}
+		if used == 0 {
+			return nil
+		}
+	}
 	return nil
 }
 
@@ -190,8 +216,13 @@ func (s *Source) remove(id string) {
 	}
 	delete(s.all, id)
 	delete(s.byKey, n.key)
+	s.drop(n)
+}
+
+// drop takes n's counters from the programs.
+func (s *Source) drop(n *container) {
 	if err := s.p.usages.Delete(n.key); err != nil {
-		s.log.Warn("counters of a removed container remain", "container_id", id, "err", err)
+		s.log.Warn("counters of a removed container remain", "container_id", n.id, "err", err)
 	}
 	s.levels.remove(n.level)
 	if err := s.publishLevels(); err != nil {

@@ -1,16 +1,12 @@
 package bpf
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -71,6 +67,16 @@ func near(t testing.TB, what string, got, want, tolerance float64) {
 	}
 }
 
+// sameCPU compares with what account tells before and after: a worker that
+// sleeps may still wake for a moment.
+func sameCPU(t testing.TB, s *Source, id string, account func() time.Duration) {
+	t.Helper()
+	before := account()
+	got := one(t, s, id).CPU
+	after := account()
+	near(t, "cpu time", got.Seconds(), max(before, min(got, after)).Seconds(), .005)
+}
+
 func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
 	s := open(t)
 	for _, workers := range []int{1, 2, 6} {
@@ -87,8 +93,8 @@ func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
 			for _, p := range ps {
 				p.line()
 			}
+			sameCPU(t, s, "cpu", b.kernelCPU)
 			got := one(t, s, "cpu")
-			near(t, "cpu time", got.CPU.Seconds(), b.kernelCPU().Seconds(), .005)
 			for _, p := range ps {
 				p.done()
 			}
@@ -126,9 +132,9 @@ func TestCPUTimeBeforeAddCounts(t *testing.T) {
 	q.begin()
 	add(t, s, b.Container) // in the middle of q's work
 	q.line()
+	sameCPU(t, s, "before", b.kernelCPU)
 	p.done()
 	q.done()
-	near(t, "cpu time", one(t, s, "before").CPU.Seconds(), b.kernelCPU().Seconds(), .01)
 }
 
 func TestRunQueueShowsContention(t *testing.T) {
@@ -155,8 +161,7 @@ func TestRunQueueShowsContention(t *testing.T) {
 		p.done()
 	}
 	t.Logf("delays %v", got.Delays)
-	// What a waiting task spent on a queue that it was moved away from is not seen.
-	near(t, "run-queue delay", got.RunQueue.Seconds(), want.Seconds(), .25)
+	near(t, "run-queue delay", got.RunQueue.Seconds(), want.Seconds(), .02)
 	var long uint64
 	for _, n := range got.Delays[telemetry.DelayBucket(2*time.Millisecond):] {
 		long += n
@@ -290,11 +295,10 @@ func TestNestedCgroupsCountForTheirContainer(t *testing.T) {
 	add(t, s, b.Container)
 	p.begin().line()
 	q.begin().line()
+	sameCPU(t, s, "nested", b.kernelCPU)
+	near(t, "sent", float64(one(t, s, "nested").TxBytes), 4<<20, .05)
 	p.done()
 	q.done()
-	got := one(t, s, "nested")
-	near(t, "cpu time", got.CPU.Seconds(), b.kernelCPU().Seconds(), .005)
-	near(t, "sent", float64(got.TxBytes), 4<<20, .05)
 }
 
 func TestSourcesDoNotDisturbEachOther(t *testing.T) {
@@ -304,12 +308,12 @@ func TestSourcesDoNotDisturbEachOther(t *testing.T) {
 	add(t, s1, b1.Container)
 	add(t, s2, b2.Container)
 	p1.begin().line()
-	near(t, "cpu time", one(t, s1, "first").CPU.Seconds(), b1.kernelCPU().Seconds(), .03)
+	sameCPU(t, s1, "first", b1.kernelCPU)
 	if err := s1.Close(); err != nil {
 		t.Fatal(err)
 	}
 	p2.begin().line()
-	near(t, "cpu time", one(t, s2, "second").CPU.Seconds(), b2.kernelCPU().Seconds(), .005)
+	sameCPU(t, s2, "second", b2.kernelCPU)
 	p1.done()
 	p2.done()
 	if _, ok := s2.ReadOne("first"); ok {
@@ -324,144 +328,6 @@ func TestFilesTellTheSameCPUTime(t *testing.T) {
 	add(t, s, b.Container)
 	add(t, files, b.Container)
 	p.begin().line()
-	near(t, "cpu time", one(t, files, "both").CPU.Seconds(), one(t, s, "both").CPU.Seconds(), .005)
+	sameCPU(t, s, "both", func() time.Duration { return one(t, files, "both").CPU })
 	p.done()
-}
-
-func TestRemovedAndVanishedContainersAreLeftOut(t *testing.T) {
-	s := open(t)
-	b, c := newBox(t, "stays"), newBox(t, "goes")
-	add(t, s, b.Container)
-	add(t, s, c.Container)
-	p := c.start("spin 50")
-	p.begin().line()
-	p.done()
-	for _, dir := range c.Cgroups {
-		if err := os.Remove(dir); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := s.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := got["stays"]; !ok || len(got) != 1 {
-		t.Errorf("read %v", got)
-	}
-	if last := one(t, s, "goes"); last.CPU < 50*time.Millisecond {
-		t.Errorf("cpu time of a vanished container: %v", last.CPU)
-	}
-	s.Remove("goes")
-	if _, ok := s.ReadOne("goes"); ok {
-		t.Error("a removed container is still measured")
-	}
-	if err := s.Add(c.Container); !errors.Is(err, telemetry.ErrVanished) {
-		t.Errorf("adding a vanished container: %v", err)
-	}
-	s.Remove("never added")
-}
-
-func TestAddAgainStartsAnew(t *testing.T) {
-	s := open(t)
-	b := newBox(t, "again")
-	add(t, s, b.Container)
-	p := b.start("net 1")
-	p.begin().line()
-	p.done()
-	if one(t, s, "again").TxBytes == 0 {
-		t.Fatal("nothing was counted")
-	}
-	add(t, s, b.Container)
-	if n := one(t, s, "again").TxBytes; n != 0 {
-		t.Errorf("%d bytes remain", n)
-	}
-	if err := s.Add(telemetry.Container{ID: "thief", Cgroups: b.Cgroups}); err == nil {
-		t.Error("two containers share one cgroup")
-	}
-}
-
-func TestNestedContainerOfItsOwnIsNotCountedTwice(t *testing.T) {
-	s := open(t)
-	b := newBox(t, "outer")
-	inner := filepath.Join(b.Cgroups[""], "inner")
-	if err := os.Mkdir(inner, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.Remove(inner) })
-	p := b.start("net 4", inner)
-	add(t, s, b.Container)
-	add(t, s, telemetry.Container{ID: "inner", Cgroups: map[string]string{"": inner}})
-	p.begin().line()
-	p.done()
-	near(t, "sent by the inner", float64(one(t, s, "inner").TxBytes), 4<<20, .05)
-	if n := one(t, s, "outer").TxBytes; n != 0 {
-		t.Errorf("sent by the outer: %d", n)
-	}
-}
-
-func TestWhatBelongsToNoContainerIsOther(t *testing.T) {
-	s := open(t)
-	b := newBox(t, "other")
-	before, err := s.Other()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := b.start("spin 200")
-	p.begin().line()
-	p.done()
-	after, err := s.Other()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := after.CPU - before.CPU; got < 200*time.Millisecond {
-		t.Errorf("cpu time of all others: %v", got)
-	}
-}
-
-func TestAProgramThatCannotRunCostsOneMetric(t *testing.T) {
-	open(t) // or skip
-	var text bytes.Buffer
-	p, err := load("/nowhere", slog.New(slog.NewTextHandler(&text, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.network || len(p.links) == 0 {
-		t.Errorf("network %v, %d programs run", p.network, len(p.links))
-	}
-	if n := strings.Count(text.String(), "network traffic is not measured"); n != 1 {
-		t.Errorf("said %d times: %s", n, &text)
-	}
-	if err := p.close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestManyCallersAtOnce(t *testing.T) {
-	s := open(t)
-	var all []*box
-	for i := range 8 {
-		all = append(all, newBox(t, fmt.Sprint("many", i)))
-	}
-	var callers sync.WaitGroup
-	for _, b := range all {
-		callers.Go(func() {
-			for range 50 {
-				if err := s.Add(b.Container); err != nil {
-					t.Error(err)
-				}
-				if got, err := s.Read(); err != nil || got[b.ID].At.IsZero() {
-					t.Errorf("read %v %v", got, err)
-				}
-				s.ReadOne(b.ID)
-				s.Remove(b.ID)
-			}
-		})
-	}
-	callers.Wait()
-	if got, err := s.Read(); err != nil || len(got) != 0 {
-		t.Errorf("read %v %v", got, err)
-	}
-	if levels := s.levels; len(levels) != 0 {
-		t.Errorf("levels remain: %v", levels)
-	}
 }

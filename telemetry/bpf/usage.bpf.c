@@ -12,6 +12,7 @@
 #define DELAYS 24	/* buckets of the histogram of run-queue waits */
 #define LEVELS 4	/* depths in the cgroup tree at which containers may be */
 #define MAX_CGROUPS 16384
+#define MAX_THREADS 32768 /* of containers; of more, moved waits are lost */
 #define MAX_DEPTH 32
 
 struct usage {
@@ -23,7 +24,7 @@ struct usage {
 	__u64 rx_bytes, tx_bytes;
 	__u64 rx_packets, tx_packets;
 	__u64 oom_kills;
-	__u64 delays[DELAYS]; /* waits by log2 of microseconds */
+	__u64 delays[DELAYS]; /* waits by log2 of microseconds; not of key 0 */
 };
 
 struct {
@@ -52,6 +53,22 @@ struct {
 	__type(value, struct slot);
 } slots SEC(".maps");
 
+/* The run-queue delay that a container's thread had when it last left a CPU. If
+ * it was moved to another CPU's queue meanwhile, some of its wait was added
+ * before it was switched in, so the slot cannot tell. By thread ID; start tells
+ * whether it is still the same thread. */
+struct wait {
+	__u64 start;
+	__u64 run_delay;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_THREADS);
+	__type(key, __u32);
+	__type(value, struct wait);
+} waits SEC(".maps");
+
 /* Levels at which there are containers, deepest first; ends with 0. Written by
  * the daemon. Thus one lookup finds the owner of a task in a nested cgroup, and
  * one lookup finds that a task belongs to no container. */
@@ -64,9 +81,9 @@ static __always_inline struct usage *other(void)
 	return bpf_map_lookup_elem(&usages, &id);
 }
 
-/* The owner of the current task, which is given: looking into it is cheaper than
+/* The container of the current task, which is given: looking into it is cheaper than
  * calling a helper, but to look up the tree the verifier wants the helper. */
-static __always_inline struct usage *owner_of_current(struct task_struct *task)
+static __always_inline struct usage *container_of_current(struct task_struct *task)
 {
 	struct cgroup *c = task->cgroups->dfl_cgrp;
 	__u32 depth = c->level;
@@ -82,7 +99,7 @@ static __always_inline struct usage *owner_of_current(struct task_struct *task)
 		if (u)
 			return u;
 	}
-	return other();
+	return 0;
 }
 
 /* The bucket of a wait: 0 is below 1 us, b is [2^(b-1), 2^b) us. It starts from
@@ -144,9 +161,37 @@ static __always_inline void begun(struct slot *s, struct task_struct *task)
 		delta;                          \
 	})
 
-/* charge gives u, its owner, what task used since begin. */
-static __always_inline void charge(struct usage *u, struct slot *s, struct task_struct *task)
+/* waited tells how long a container's thread has waited since it last left a CPU. */
+static __always_inline __u64 waited(struct slot *s, struct task_struct *task)
 {
+	__u32 pid = task->pid;
+	struct wait now = { .start = task->start_time, .run_delay = RUN_DELAY(task) };
+	__u64 from = s->used.run_delay;
+
+	s->used.run_delay = now.run_delay;
+	struct wait *w = bpf_map_lookup_elem(&waits, &pid);
+	if (w && w->start == now.start) {
+		from = w->run_delay;
+		w->run_delay = now.run_delay;
+		if (task->__state == TASK_DEAD)
+			bpf_map_delete_elem(&waits, &pid);
+	} else if (task->__state != TASK_DEAD) {
+		bpf_map_update_elem(&waits, &pid, &now, 0);
+	}
+	return now.run_delay - from;
+}
+
+/* charge gives its owner what the current task used since begin. */
+static __always_inline struct usage *charge(struct slot *s, struct task_struct *task)
+{
+	struct usage *u = container_of_current(task);
+	bool contained = u;
+
+	if (!contained && !(u = other()))
+		return 0;
+	if (s->task != (__u64)task)
+		begun(s, task);
+
 	CHARGE(u, s, cpu, task->se.sum_exec_runtime);
 	CHARGE(u, s, min_flt, task->min_flt);
 	CHARGE(u, s, maj_flt, task->maj_flt);
@@ -154,9 +199,16 @@ static __always_inline void charge(struct usage *u, struct slot *s, struct task_
 	CHARGE(u, s, write_bytes, WRITE_BYTES(task));
 
 	/* The kernel adds a wait to the task just after it was switched in. */
-	__u64 waited = CHARGE(u, s, run_delay, RUN_DELAY(task));
-	if (waited)
-		u->delays[bucket(waited)]++;
+	if (!contained) {
+		CHARGE(u, s, run_delay, RUN_DELAY(task));
+		return u;
+	}
+	__u64 wait = waited(s, task);
+	if (wait) {
+		u->run_delay += wait;
+		u->delays[bucket(wait)]++;
+	}
+	return u;
 }
 
 /* Kernel threads belong to nobody and are left out. */
@@ -169,13 +221,9 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 		return 0;
 
 	if (!(prev->flags & PF_KTHREAD)) {
-		struct usage *u = owner_of_current(prev); /* prev is still the current task */
-		if (u) {
-			if (s->task != (__u64)prev)
-				begun(s, prev);
-			charge(u, s, prev);
+		struct usage *u = charge(s, prev); /* prev is still the current task */
+		if (u)
 			u->switches++;
-		}
 	}
 	if (next->flags & PF_KTHREAD)
 		s->task = 0;
@@ -193,14 +241,8 @@ int flush(void *ctx)
 	struct slot *s = bpf_map_lookup_elem(&slots, &zero);
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	if (!s || task->flags & PF_KTHREAD)
-		return 0;
-	struct usage *u = owner_of_current(task);
-	if (!u)
-		return 0;
-	if (s->task != (__u64)task)
-		begun(s, task);
-	charge(u, s, task);
+	if (s && !(task->flags & PF_KTHREAD))
+		charge(s, task);
 	return 0;
 }
 

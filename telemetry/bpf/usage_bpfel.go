@@ -44,12 +44,19 @@ type usageUsage struct {
 	Delays     [24]uint64
 }
 
+type usageWait struct {
+	_        structs.HostLayout
+	Start    uint64
+	RunDelay uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	usageMapSlots        = "slots"
 	usageMapUsages       = "usages"
+	usageMapWaits        = "waits"
 	usageProgEgress      = "egress"
 	usageProgFlush       = "flush"
 	usageProgIngress     = "ingress"
@@ -115,6 +122,7 @@ type usageProgramSpecs struct {
 type usageMapSpecs struct {
 	Slots  *ebpf.MapSpec `ebpf:"slots"`
 	Usages *ebpf.MapSpec `ebpf:"usages"`
+	Waits  *ebpf.MapSpec `ebpf:"waits"`
 }
 
 // usageVariableSpecs contains global variables before they are loaded into the kernel.
@@ -146,12 +154,14 @@ func (o *usageObjects) Close() error {
 type usageMaps struct {
 	Slots  *ebpf.Map `ebpf:"slots"`
 	Usages *ebpf.Map `ebpf:"usages"`
+	Waits  *ebpf.Map `ebpf:"waits"`
 }
 
 func (m *usageMaps) Close() error {
 	return _UsageClose(
 		m.Slots,
 		m.Usages,
+		m.Waits,
 	)
 }
 

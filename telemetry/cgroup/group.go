@@ -52,7 +52,7 @@ func (g *Group) Read(s *telemetry.Sample) error {
 	if err := g.alive(); err != nil {
 		return err
 	}
-	stat := g.ReadCPU(s)
+	stat := g.readCPU(s)
 	if g.cpu != g.unified {
 		stat = keyed(g.cpu, "cpu.stat")
 	}
@@ -85,10 +85,16 @@ func (g *Group) alive() error {
 	return telemetry.ErrVanished
 }
 
-// ReadCPU fills in the CPU time since the cgroup was made, as the kernel
-// accounts it, and returns what it read in cpu.stat of cgroup2. That has the
+// CPU is the CPU time since the cgroup was made, as the kernel accounts it.
+func (g *Group) CPU() time.Duration {
+	var s telemetry.Sample
+	g.readCPU(&s)
+	return s.CPU
+}
+
+// readCPU returns also what it read in cpu.stat of cgroup2, which has the CPU
 // time even where no controller is enabled.
-func (g *Group) ReadCPU(s *telemetry.Sample) map[string]uint64 {
+func (g *Group) readCPU(s *telemetry.Sample) map[string]uint64 {
 	stat := keyed(g.unified, "cpu.stat")
 	if _, ok := stat["usage_usec"]; ok {
 		s.CPU, s.CPUUser, s.CPUSys = micros(stat["usage_usec"]), micros(stat["user_usec"]), micros(stat["system_usec"])
