@@ -12,8 +12,6 @@ need() { # need PACKAGE TEST…
 command -v go >/dev/null || { echo "muster needs Go 1.26 or newer on the PATH: https://go.dev/dl" >&2; exit 1; }
 need gcc sh -c 'command -v gcc'
 need libc6-dev test -e /usr/include/stdlib.h
-need pkg-config sh -c 'command -v pkg-config'
-need libseccomp-dev pkg-config --exists libseccomp
 need curl sh -c 'command -v curl'
 if [ "${1:-}" = generate ]; then
 	need protobuf-compiler sh -c 'command -v protoc'

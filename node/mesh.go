@@ -51,6 +51,7 @@ func (n *Node) ended(what string, s p2p.Stream, err error) {
 // lead runs the master for as long as this node leads the quorum.
 func (n *Node) lead(ctx context.Context, term uint64, facts *registry.State) {
 	n.announce(ctx)
+	defer n.mesh.Resign()
 	n.master.Lead(ctx, term, facts)
 }
 

@@ -84,8 +84,26 @@ func newCluster(t *testing.T, n int) *cluster {
 		d.join(founded.Token)
 		d.start()
 	}
-	c.settled()
+	leader := c.settled()
+	if n >= 3 { // until then the loss of one may be the loss of all
+		await(t, "three voters", func() bool { return leader.voters() == 3 })
+	}
 	return c
+}
+
+// voters is how many vote, the leader among them, as d knows.
+func (d *daemon) voters() int {
+	m, err := d.members()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, node := range m.Nodes {
+		if node.Role == "voter" || node.Role == "leader" {
+			n++
+		}
+	}
+	return n
 }
 
 func (d *daemon) join(token string) {

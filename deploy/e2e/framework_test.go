@@ -186,6 +186,28 @@ func (f *framework) in(state mesos.TaskState, ids ...string) {
 	})
 }
 
+// end waits until all tasks were told to have ended, however.
+func (f *framework) end(ids ...string) {
+	f.t.Helper()
+	var missing []string
+	defer func() {
+		if f.t.Failed() || len(missing) > 0 {
+			f.t.Logf("no terminal status of: %v", missing)
+		}
+	}()
+	await(f.t, "a terminal status of every task", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		missing = missing[:0]
+		for _, id := range ids {
+			if s := f.states[id]; len(s) == 0 || !client.Terminal(s[len(s)-1]) {
+				missing = append(missing, fmt.Sprint(id, s))
+			}
+		}
+		return len(missing) == 0
+	})
+}
+
 func (f *framework) status(id string) *mesos.TaskStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
