@@ -67,8 +67,7 @@ func (m *Master) registerNew(l *link, reg *protocol.Register) {
 		}
 		m.supplant(id)
 	}
-	id := fmt.Sprintf("%s-S%d", m.cfg.MasterID, m.lastAgent)
-	m.lastAgent++
+	id := m.newAgentID()
 	if l.peer != "" {
 		m.peers[l.peer] = id
 	}
@@ -76,6 +75,17 @@ func (m *Master) registerNew(l *link, reg *protocol.Register) {
 	m.admitAgent(l, id, reg, &registry.Op{Op: &registry.Op_AdmitAgent{AdmitAgent: &registry.AdmitAgent{
 		Agent: info, PeerId: proto.String(l.peer), Incarnation: reg.Incarnation,
 	}}})
+}
+
+// newAgentID returns an ID that nobody has: agents may bring IDs of their own.
+func (m *Master) newAgentID() string {
+	for {
+		id := fmt.Sprintf("%s-S%d", m.cfg.MasterID, m.lastAgent)
+		m.lastAgent++
+		if m.agents[id] == nil && m.recovered[id] == nil && !m.admitting[id] && m.facts.Agent(id) == nil {
+			return id
+		}
+	}
 }
 
 // registerKnown takes in an agent under the ID it has.

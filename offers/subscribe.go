@@ -86,10 +86,15 @@ func (m *Master) expecting(session string) *framework {
 	return nil
 }
 
+// newFrameworkID returns an ID that nobody has: frameworks may bring IDs of their own.
 func (m *Master) newFrameworkID() string {
-	id := fmt.Sprintf("%s-%04d", m.cfg.MasterID, m.lastFramework)
-	m.lastFramework++
-	return id
+	for {
+		id := fmt.Sprintf("%s-%04d", m.cfg.MasterID, m.lastFramework)
+		m.lastFramework++
+		if m.frameworks[id] == nil && !m.wasRemoved(id) {
+			return id
+		}
+	}
 }
 
 // admit brings in a framework that is not known. It hears SUBSCRIBED when the

@@ -155,7 +155,7 @@ func (m *Master) setState(t *task, s *mesos.TaskStatus, latest ...mesos.TaskStat
 		}
 	}
 	if !t.duplicate {
-		m.publish(view.TaskEvent(msg, kept, msg.GetState() == mesos.TaskState_TASK_UNREACHABLE))
+		m.publish(view.TaskEvent(msg, kept, false))
 	}
 }
 
