@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -243,3 +244,5 @@ func pass(d time.Duration) {
 	time.Sleep(d) // in virtual time
 	synctest.Wait()
 }
+
+var discard = slog.New(slog.DiscardHandler)

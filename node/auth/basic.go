@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -16,6 +17,38 @@ type Basic struct {
 	digests map[string][sha256.Size]byte // of secrets, by principal
 }
 
+// ErrCredentials is wrapped by errors about a list of credentials.
+var ErrCredentials = errors.New("credentials")
+
+// New returns an authenticator of these secrets by principal.
+func New(secrets map[string]string) (*Basic, error) {
+	b := &Basic{digests: map[string][sha256.Size]byte{}}
+	for principal, secret := range secrets {
+		if err := b.add(principal, secret); err != nil {
+			return nil, err
+		}
+	}
+	if len(b.digests) == 0 {
+		return nil, fmt.Errorf("%w: there is no principal", ErrCredentials)
+	}
+	return b, nil
+}
+
+// add refuses what HTTP Basic cannot carry or a client sends without having any.
+func (b *Basic) add(principal, secret string) error {
+	switch {
+	case principal == "" || secret == "":
+		return fmt.Errorf("%w: a principal and its secret must not be empty", ErrCredentials)
+	case strings.Contains(principal, ":"):
+		return fmt.Errorf("%w: principal %q holds a colon", ErrCredentials, principal)
+	}
+	if _, twice := b.digests[principal]; twice {
+		return fmt.Errorf("%w: principal %q is there twice", ErrCredentials, principal)
+	}
+	b.digests[principal] = sha256.Sum256([]byte(secret))
+	return nil
+}
+
 // FromFile reads principals and their secrets, one pair a line, parted by blanks.
 // Empty lines and lines that begin with # are passed over.
 func FromFile(name string) (*Basic, error) {
@@ -24,33 +57,47 @@ func FromFile(name string) (*Basic, error) {
 		return nil, err
 	}
 	defer f.Close()
+	b, err := read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return b, nil
+}
+
+func read(r io.Reader) (*Basic, error) {
 	b := &Basic{digests: map[string][sha256.Size]byte{}}
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
 		if len(fields) != 2 {
-			return nil, fmt.Errorf("%s:%d: expecting a principal and its secret", name, n)
+			return nil, fmt.Errorf("line %d: %w: expecting a principal and its secret", n, ErrCredentials)
 		}
-		b.digests[fields[0]] = sha256.Sum256([]byte(fields[1]))
+		if err := b.add(fields[0], fields[1]); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	if len(b.digests) == 0 {
-		return nil, errors.New(name + " holds no principal")
+		return nil, fmt.Errorf("%w: there is no principal", ErrCredentials)
 	}
 	return b, nil
 }
 
-// Authenticate checks the request's credentials. It takes as long for an unknown
-// principal as for a wrong secret.
+// Authenticate checks the request's credentials. It does the same work for an
+// unknown principal as for a wrong secret, and compares digests, so that neither
+// time nor length tells about the secret.
 func (b *Basic) Authenticate(r *http.Request) (principal string, ok bool) {
 	principal, secret, sent := r.BasicAuth()
 	want, known := b.digests[principal]
 	got := sha256.Sum256([]byte(secret))
 	same := subtle.ConstantTimeCompare(want[:], got[:]) == 1
-	return principal, sent && known && same
+	if !sent || !known || !same {
+		return "", false
+	}
+	return principal, true
 }
