@@ -42,7 +42,7 @@ down:
 	deploy/cluster.sh down
 
 bench: build
-	deploy/bench.sh $(BENCH)
+	go run ./deploy/bench -tags '$(TAGS)' '$(BENCH)'
 
 generate:
 	deploy/deps.sh generate

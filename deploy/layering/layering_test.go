@@ -51,6 +51,7 @@ var mayImport = map[string][]string{
 	"node/sim":        {"offers", "node"},
 	"cmd":             {"node", "p2p", "consensus", "isolate", "telemetry", "offers"},
 	"cmd/muster-shim": {"isolate"},
+	"deploy/bench":    {"node/client", "node/sim", "offers/mesos", "deploy/e2e/cluster"},
 	"deploy":          {"node/client", "node/recordio", "offers/mesos", "isolate/isolatetest"},
 }
 

@@ -1,0 +1,54 @@
+package main
+
+// rows are the goals in the order of the table. References are figures of other
+// systems on one machine of the same kind, the best of each range.
+func rows() []row {
+	var out []row
+	for _, group := range [][]row{decideRows(), runRows(), surviveRows(), measureRows()} {
+		out = append(out, group...)
+	}
+	return out
+}
+
+func decideRows() []row {
+	return []row{
+		{name: "decide/decline-10k-1k", unit: "ms", goal: 20, better: lower, reference: reference{"Mesos", 670}, measure: workload("decline-10k-1k", 5)},
+		{name: "decide/decline-20k-2k", unit: "ms", goal: 50, better: lower, reference: reference{"Mesos", 1900}, measure: workload("decline-20k-2k", 3)},
+		{name: "decide/decline-50k-6k", unit: "ms", goal: 300, better: lower, measure: workload("decline-50k-6k", 3)},
+		{name: "decide/freed-to-offer-10k", unit: "ms", goal: 5, better: lower, reference: reference{"Mesos, up to", 1000}, measure: workload("freed-to-offer-10k", 1)},
+		{name: "decide/reregister-40k", unit: "s", goal: 2, better: lower, reference: reference{"Mesos", 19},
+			measure: benchmark{dir: "./offers", name: "BenchmarkReregister", unit: "s/failover", time: "1x", count: 5, oneCore: true}.measure},
+	}
+}
+
+func runRows() []row {
+	return []row{
+		{name: "run/accept-to-running", unit: "ms", goal: 40, better: lower, reference: reference{"Nomad exec", 564}, root: true, measure: acceptToRunning},
+		{name: "run/tasks-1000", unit: "tasks/s", goal: 50, better: higher, reference: reference{"Nomad raw_exec", 3.3}, root: true, measure: tasks1000},
+		{name: "run/cpu-per-container", unit: "ms", goal: 40, better: lower, reference: reference{"runc", 107}, root: true,
+			measure: benchmark{dir: "./isolate/runc", name: "BenchmarkContainer", unit: "cpu-ms/op", time: "30x", count: 5}.measure},
+		{name: "run/memory-per-task", unit: "MB", goal: 2, better: lower, reference: reference{"Nomad", 27.7}, root: true, measure: memoryPerTask},
+		{name: "run/idle-rss", unit: "MB", goal: 60, better: lower, reference: reference{"Nomad client", 89}, measure: idleRSS},
+		{name: "run/idle-cpu", unit: "%", goal: 1, better: lower, reference: reference{"Nomad client", 0.7}, measure: idleCPU},
+		{name: "run/cli", unit: "ms", goal: 25, better: lower, reference: reference{"Nomad", 155}, measure: commandLine},
+		{name: "run/start-to-first-task", unit: "s", goal: 1, better: lower, reference: reference{"Nomad dev", 2.8}, root: true, measure: startToFirstTask},
+	}
+}
+
+func surviveRows() []row {
+	return []row{
+		{name: "survive/leader-killed", unit: "s", goal: 1, better: lower, reference: reference{"Nomad", 2.8}, measure: leaderKilled},
+		{name: "survive/voter-lost", unit: "s", goal: 4, better: lower, measure: voterLost},
+		{name: "survive/daemon-killed-100", unit: "s", goal: 0.7, better: lower, reference: reference{"Nomad, 20 tasks", 1.2}, root: true, measure: daemonKilled},
+	}
+}
+
+func measureRows() []row {
+	return []row{
+		{name: "measure/cpu-accuracy", unit: "%", goal: 0.5, better: lower, root: true, worst: true, measure: cpuAccuracy},
+		{name: "measure/switch-overhead", unit: "ns", goal: 300, better: lower, root: true,
+			measure: benchmark{dir: "./telemetry/bpf", name: "BenchmarkSwitch", unit: "ns/switch-added", count: 5}.measure},
+		{name: "measure/read-1000", unit: "ms", goal: 2, better: lower, root: true,
+			measure: benchmark{dir: "./telemetry/bpf", name: "BenchmarkRead/1000", unit: "ns/op", scale: 1e-6, count: 5}.measure},
+	}
+}
