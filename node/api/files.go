@@ -126,7 +126,7 @@ func (f *Files) List(name string) ([]*mesos.FileInfo, error) {
 	}
 	names, err := dir.Readdirnames(listMax)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("list %s: %w", name, err)
+		return nil, fileError(name, err) // removed meanwhile
 	}
 	slices.Sort(names)
 	base := strings.TrimSuffix(name, "/")
