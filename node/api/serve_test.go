@@ -79,13 +79,15 @@ func TestClientThatSaysNothingIsLeft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			serving(t, func(t *testing.T, w *world, p *pipes) {
 				c := p.dial()
-				defer c.Close()
 				began := time.Now()
-				go func() {
+				var dripping sync.WaitGroup
+				defer dripping.Wait()
+				defer c.Close()
+				dripping.Go(func() {
 					for _, err := io.WriteString(c, drip); err == nil && drip != ""; _, err = io.WriteString(c, "x") {
 						time.Sleep(time.Second)
 					}
-				}()
+				})
 				if _, err := io.Copy(io.Discard, c); err != nil {
 					t.Fatal(err)
 				}

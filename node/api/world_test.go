@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -255,15 +254,4 @@ func taskFact(framework, id string, state mesos.TaskState, at float64) *mesos.Ta
 		Statuses: []*mesos.TaskStatus{{TaskId: &mesos.TaskID{Value: &id}, State: state.Enum(), Timestamp: &at,
 			ContainerStatus: &mesos.ContainerStatus{NetworkInfos: []*mesos.NetworkInfo{{IpAddresses: []*mesos.NetworkInfo_IPAddress{{IpAddress: proto.String("10.1.1.1")}}}}}}},
 	}
-}
-
-// body reads and closes a response.
-func body(t *testing.T, r *http.Response) string {
-	t.Helper()
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

@@ -167,7 +167,6 @@ type world struct {
 	user    *user
 	uplink  *Uplink[up, down]
 	serving sync.WaitGroup
-	serve   func(ctx context.Context, s Stream, peer string) error
 }
 
 const self = "self"
