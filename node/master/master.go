@@ -40,8 +40,11 @@ type Master struct {
 	steps    atomic.Uint64
 }
 
-// New returns a Master that does not lead yet.
+// New returns a Master that does not lead yet. A nil log is discarded.
 func New(cfg Config, r Registry, log *slog.Logger) *Master {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Master{cfg: cfg, registry: r, log: log}
 }
 
@@ -226,6 +229,9 @@ func (r *reign) view() {
 
 // offer gives the core an input from a link; it waits while the inbox is full.
 func (r *reign) offer(in offers.Input) error {
+	if r.ctx.Err() != nil {
+		return errReignEnded
+	}
 	select {
 	case r.inbox <- in:
 		return nil
