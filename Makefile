@@ -31,7 +31,7 @@ lint:
 	go tool staticcheck ./...
 
 # A real cluster on this machine runs a real framework's tasks and loses its leader.
-demo: build
+demo: build clients
 	deploy/demo.sh
 
 # A cluster of three nodes that stays: http://127.0.0.1:5050 …
