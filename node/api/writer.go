@@ -10,8 +10,8 @@ import (
 	"muster/offers/mesos"
 )
 
-// writer appends JSON. A state of the largest clusters is hundreds of megabytes:
-// building it from maps takes four times as long.
+// writer appends JSON. The state of the largest clusters is hundreds of megabytes;
+// maps of it would take several times that, and sorting their keys.
 type writer struct{ b []byte }
 
 // sep writes the comma that is due before a name, or before a value in an array.

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	keepalive    = time.Second      // an idle side writes an empty frame this often
-	silence      = 8 * time.Second  // a side that hears nothing for so long gives up
-	helloTimeout = 3 * time.Second  // for dialing and for the first exchange
-	writeTimeout = 10 * time.Second // for one frame
-	queueSize    = 16384            // messages waiting for one link
-	maxFrame     = 64 << 20         // bytes
+	keepalive    = 2500 * time.Millisecond // an idle side writes an empty frame this often
+	silence      = 8 * time.Second         // a side that hears nothing for so long gives up
+	helloTimeout = 3 * time.Second         // for dialing and for the first exchange
+	writeTimeout = 10 * time.Second        // for one frame
+	queueSize    = 16384                   // messages waiting for one link
+	maxFrame     = 64 << 20                // bytes
 )
 
 // errLarge: a frame is larger than any that this version writes.
@@ -35,7 +35,7 @@ type frames struct {
 }
 
 func newFrames(s Stream) *frames {
-	return &frames{s: s, r: bufio.NewReaderSize(s, 16<<10), w: bufio.NewWriterSize(s, 16<<10)}
+	return &frames{s: s, r: bufio.NewReaderSize(s, 4<<10), w: bufio.NewWriterSize(s, 4<<10)}
 }
 
 // read decodes the next frame into m and says whether it was more than a keepalive.
@@ -60,7 +60,7 @@ func (f *frames) read(m proto.Message) (bool, error) {
 // is the peer's word.
 func (f *frames) fill(n int) error {
 	const step = 64 << 10
-	if cap(f.buf) > 1<<20 {
+	if cap(f.buf) > 64<<10 {
 		f.buf = nil // of a large frame
 	}
 	f.buf = f.buf[:0]
