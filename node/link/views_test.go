@@ -190,7 +190,8 @@ func (c *cluster) at(node string) Leading {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if r := c.leading[node]; r != nil {
-			return r, c.compass.at.Term
+			at, _ := c.compass.Leader()
+			return r, at.Term
 		}
 		return nil, 0
 	}
