@@ -20,6 +20,7 @@ import (
 
 	"muster/node/client"
 	"muster/offers/mesos"
+	"muster/offers/mesos/master"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/resource"
 )
@@ -56,6 +57,10 @@ Ctrl-C kills them.`,
 			r, err := newRun(c, o)
 			if err != nil {
 				return err
+			}
+			// A running framework waits for a lost node; one that begins is to hear at once.
+			if _, err := nodes.Get(c.Context(), master.Call_GET_HEALTH); err != nil {
+				return explain(err, nodes)
 			}
 			return explain(r.run(c.Context(), nodes), nodes)
 		},

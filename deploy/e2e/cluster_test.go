@@ -36,6 +36,7 @@ type cluster struct {
 	t     *testing.T
 	dir   string
 	nodes []*daemon
+	token string // with which nodes join
 }
 
 // daemon is one node, as a process of this test.
@@ -79,6 +80,7 @@ func newCluster(t *testing.T, n int) *cluster {
 	first := c.nodes[0]
 	var founded struct{ Token string }
 	parse(t, first.muster("init", "--dir", first.dir, "--name", first.name, "--listen", first.ip, "-o", "json"), &founded)
+	c.token = founded.Token
 	first.start()
 	for _, d := range c.nodes[1:] {
 		d.join(founded.Token)
@@ -180,9 +182,6 @@ func (d *daemon) running() bool {
 		return true
 	}
 }
-
-// client returns a client of the daemon's API.
-func (d *daemon) client() *client.Client { return d.at(d.api(), client.Protobuf) }
 
 func (d *daemon) at(address string, format client.Format) *client.Client {
 	d.t.Helper()

@@ -4,52 +4,115 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
+
+// leaving is how long the traces of other tests on the machine may take to vanish.
+const leaving = 20 * time.Second
 
 // TestMain fails the run if it left anything on the machine that was not there before.
 func TestMain(m *testing.M) {
 	before := traces()
 	code := m.Run()
-	for what := range traces() {
-		if !before[what] {
-			fmt.Println("left behind:", what)
-			code = max(code, 1)
-		}
+	for what := range remaining(before) {
+		fmt.Println("left behind:", what)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
 
-// traces lists what muster may leave on a machine: processes, mounts, cgroups
-// and network interfaces.
-func traces() map[string]bool {
-	found := map[string]bool{}
-	programs, _ := filepath.Glob("/proc/[0-9]*/exe") // a process may end meanwhile
-	for _, p := range programs {
-		if exe, err := os.Readlink(p); err == nil && strings.Contains(filepath.Base(exe), "muster") {
-			found["process "+filepath.Base(filepath.Dir(p))+" "+exe] = true
-		}
+// remaining is what was not there before and stays.
+func remaining(before map[string]bool) map[string]bool {
+	left := traces()
+	for what := range before {
+		delete(left, what)
 	}
-	if mounts, err := os.ReadFile("/proc/self/mounts"); err == nil {
-		for line := range strings.Lines(string(mounts)) {
-			if strings.Contains(line, "muster") {
-				found["mount "+strings.TrimSpace(line)] = true
+	for end := time.Now().Add(leaving); len(left) > 0 && time.Now().Before(end); time.Sleep(glance) {
+		now := traces()
+		for what := range left {
+			if !now[what] {
+				delete(left, what)
 			}
 		}
 	}
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && strings.Contains(p, "/muster/") {
-			found["cgroup "+p] = true
+	return left
+}
+
+// traces lists what muster may leave on a machine.
+func traces() map[string]bool {
+	found := map[string]bool{}
+	processes(found)
+	mounts(found)
+	cgroups(found)
+	names := func(what, pattern string) {
+		list, _ := filepath.Glob(pattern) // the pattern is good
+		for _, name := range list {
+			found[what+" "+name] = true
 		}
-		return nil // cgroups of others come and go
-	})
-	links, _ := os.ReadDir("/sys/class/net") // absent without sysfs
-	for _, l := range links {
-		if strings.HasPrefix(l.Name(), "muster") {
-			found["interface "+l.Name()] = true
+	}
+	names("interface", "/sys/class/net/muster*")
+	names("network namespace", "/run/netns/*")
+	names("directory", filepath.Join(os.TempDir(), "muster-dev-*"))
+	if rules, err := exec.Command("nft", "list", "ruleset").Output(); err == nil { // where there is nft
+		for line := range strings.Lines(string(rules)) {
+			if strings.Contains(line, "muster") {
+				found["nftables "+strings.TrimSpace(line)] = true
+			}
 		}
 	}
 	return found
+}
+
+// processes finds the daemons of this checkout and what runs from a test's directory.
+func processes(found map[string]bool) {
+	own, err := filepath.Abs(binary)
+	if err != nil {
+		panic(err) // no working directory: nothing can be tested
+	}
+	list, _ := filepath.Glob("/proc/[0-9]*/exe") // a process may end meanwhile
+	for _, p := range list {
+		exe, err := os.Readlink(p)
+		if err == nil && (strings.HasPrefix(exe, own) || strings.HasPrefix(exe, os.TempDir()) && strings.Contains(exe, "muster")) {
+			found["process "+filepath.Base(filepath.Dir(p))+" "+exe] = true
+		}
+	}
+}
+
+func mounts(found map[string]bool) {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "muster") || strings.Contains(line, filepath.Join(os.TempDir(), "Test")) {
+			found["mount "+strings.TrimSpace(line)] = true
+		}
+	}
+}
+
+// cgroups finds the cgroups of containers, and the one that holds them where it is
+// empty: it is to go with the last of them.
+func cgroups(found map[string]bool) {
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil // cgroups of others come and go
+		}
+		name := filepath.Base(p)
+		if strings.Contains(p, "/muster/") && name != ".shims" || (name == "muster" || name == ".shims") && empty(p) {
+			found["cgroup "+p] = true
+		}
+		return nil
+	})
+}
+
+// empty reports whether a cgroup has neither children nor processes.
+func empty(cgroup string) bool {
+	children, _ := filepath.Glob(filepath.Join(cgroup, "*", "cgroup.procs"))
+	hidden, _ := filepath.Glob(filepath.Join(cgroup, ".shims", "cgroup.procs"))
+	pids, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
+	return err == nil && len(pids) == 0 && len(children)+len(hidden) == 0
 }
