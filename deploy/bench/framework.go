@@ -133,22 +133,42 @@ func (f *framework) await(ctx context.Context, what string, ok func() bool) erro
 	}
 }
 
-// take waits for an offer of host, or any if that is "", with so many CPUs and takes it.
-func (f *framework) take(ctx context.Context, host string, cpus float64) (*mesos.Offer, error) {
-	var found *mesos.Offer
-	err := f.await(ctx, fmt.Sprintf("an offer of %v cpus", cpus), func() bool {
-		for id, o := range f.offers {
-			for _, r := range o.GetResources() {
-				if (host == "" || o.GetHostname() == host) && r.GetName() == "cpus" && r.GetScalar().GetValue() >= cpus-1e-6 {
-					found = o.Offer
-					delete(f.offers, id)
-					return true
-				}
+// take waits until the offers of host, or of any agent if that is "", have so
+// many CPUs together, and takes them. What ended tasks free comes in small offers.
+func (f *framework) take(ctx context.Context, host string, cpus float64) ([]*mesos.Offer, error) {
+	var found []*mesos.Offer
+	err := f.await(ctx, fmt.Sprintf("offers of %v cpus", cpus), func() bool {
+		byAgent := map[string][]*mesos.Offer{}
+		sums := map[string]float64{}
+		for _, o := range f.offers {
+			if host == "" || o.GetHostname() == host {
+				agent := o.GetAgentId().GetValue()
+				byAgent[agent] = append(byAgent[agent], o.Offer)
+				sums[agent] += cpusOf(o.Offer)
 			}
 		}
-		return false
+		for agent, sum := range sums {
+			if sum >= cpus-1e-6 {
+				found = byAgent[agent]
+				break
+			}
+		}
+		for _, o := range found {
+			delete(f.offers, o.GetId().GetValue())
+		}
+		return found != nil
 	})
 	return found, err
+}
+
+func cpusOf(o *mesos.Offer) float64 {
+	sum := 0.0
+	for _, r := range o.GetResources() {
+		if r.GetName() == "cpus" {
+			sum += r.GetScalar().GetValue()
+		}
+	}
+	return sum
 }
 
 // tasks are n tasks of one kind, to be launched on one offer.
@@ -163,9 +183,14 @@ type tasks struct {
 // launch starts tasks, and returns their IDs and when it began to.
 func (f *framework) launch(ctx context.Context, t tasks) ([]string, time.Time, error) {
 	cpus := cmp.Or(t.cpus, 0.1)
-	o, err := f.take(ctx, t.host, float64(t.n)*cpus)
+	offers, err := f.take(ctx, t.host, float64(t.n)*cpus)
 	if err != nil {
 		return nil, time.Time{}, err
+	}
+	o := offers[0]
+	var taken []*mesos.OfferID
+	for _, o := range offers {
+		taken = append(taken, o.GetId())
 	}
 	scalar := func(name string, v float64) *mesos.Resource {
 		return &mesos.Resource{Name: &name, Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &v}, AllocationInfo: o.GetAllocationInfo()}
@@ -182,7 +207,7 @@ func (f *framework) launch(ctx context.Context, t tasks) ([]string, time.Time, e
 		})
 	}
 	begin := time.Now()
-	if err := f.session.Accept(ctx, 0, []*mesos.OfferID{o.GetId()}, client.Launch(infos...)); err != nil {
+	if err := f.session.Accept(ctx, 0, taken, client.Launch(infos...)); err != nil {
 		return nil, begin, fmt.Errorf("accept: %w", err)
 	}
 	return ids, begin, nil

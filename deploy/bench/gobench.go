@@ -47,10 +47,11 @@ func (b benchmark) measure(ctx context.Context, m *machine) (outcome, error) {
 
 // figures reads what `go test -bench` prints.
 func (b benchmark) figures(text string) ([]float64, error) {
+	named := regexp.MustCompile("^" + regexp.QuoteMeta(b.name) + `(-\d+)?$`) // with the number of CPUs, unless it is one
 	var out []float64
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) < 4 || !strings.HasPrefix(f[0], b.name) {
+		if len(f) < 4 || !named.MatchString(f[0]) {
 			continue
 		}
 		for i := 2; i+1 < len(f); i += 2 {

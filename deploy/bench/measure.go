@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,14 +58,30 @@ func cpuAccuracy(ctx context.Context, m *machine) (o outcome, err error) {
 	return o, err
 }
 
+// allSleep tells whether every task has become the program sleep.
 func allSleep(pids map[string]int) bool {
 	for _, pid := range pids {
-		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		if err != nil || strings.TrimSpace(string(name)) != "sleep" {
+		dir, _, err := cgroup(pid)
+		if err != nil || !holds(dir, "sleep") {
 			return false
 		}
 	}
 	return true
+}
+
+// holds tells whether a program runs in a cgroup.
+func holds(dir, program string) bool {
+	pids, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return false
+	}
+	for _, pid := range strings.Fields(string(pids)) {
+		name, err := os.ReadFile(filepath.Join("/proc", pid, "comm"))
+		if err == nil && strings.TrimSpace(string(name)) == program {
+			return true
+		}
+	}
+	return false
 }
 
 // readAfter waits for readings of all tasks that were taken after a time.
@@ -85,46 +102,51 @@ func readAfter(ctx context.Context, d *cluster.Daemon, after time.Time, count in
 	return u, err
 }
 
-// accounted is the CPU time of a process's cgroup by the kernel's accounting, in
-// either version of cgroups.
+// accounted is the CPU time of a process's cgroup by the kernel's accounting.
 func accounted(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	dir, unified, err := cgroup(pid)
 	if err != nil {
 		return 0, err
 	}
-	unified := ""
-	for line := range strings.Lines(string(text)) {
-		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(f) != 3 {
-			continue
+	if !unified {
+		text, err := os.ReadFile(filepath.Join(dir, "cpuacct.usage"))
+		if err != nil {
+			return 0, err
 		}
-		for controller := range strings.SplitSeq(f[1], ",") {
-			if controller == "cpuacct" {
-				return accountedV1(filepath.Join("/sys/fs/cgroup/cpuacct", f[2], "cpuacct.usage"))
-			}
-		}
-		if f[0] == "0" {
-			unified = filepath.Join("/sys/fs/cgroup", f[2], "cpu.stat")
-		}
+		ns, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+		return time.Duration(ns), err
 	}
-	stat, err := os.ReadFile(unified)
+	text, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
 	if err != nil {
-		return 0, fmt.Errorf("CPU accounting of process %d: %w", pid, err)
+		return 0, err
 	}
-	for line := range strings.Lines(string(stat)) {
+	for line := range strings.Lines(string(text)) {
 		if rest, ok := strings.CutPrefix(line, "usage_usec "); ok {
 			us, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
 			return time.Duration(us) * time.Microsecond, err
 		}
 	}
-	return 0, fmt.Errorf("%s tells no usage", unified)
+	return 0, fmt.Errorf("%s/cpu.stat tells no usage", dir)
 }
 
-func accountedV1(file string) (time.Duration, error) {
-	text, err := os.ReadFile(file)
+// cgroup returns the directory that accounts for a process's CPU time, in either
+// version of cgroups.
+func cgroup(pid int) (dir string, unified bool, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
-		return 0, err
+		return "", false, err
 	}
-	ns, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	return time.Duration(ns), err
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) != 3 {
+			continue
+		}
+		if slices.Contains(strings.Split(f[1], ","), "cpuacct") {
+			return filepath.Join("/sys/fs/cgroup", "cpuacct", f[2]), false, nil
+		}
+		if f[0] == "0" {
+			dir = filepath.Join("/sys/fs/cgroup", f[2])
+		}
+	}
+	return dir, true, nil
 }

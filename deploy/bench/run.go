@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -74,8 +75,8 @@ func tasks1000(ctx context.Context, m *machine) (o outcome, err error) {
 	return o, err
 }
 
-// memoryPerTask reads what belongs to the shim alone, which is the parent of a
-// task's first process.
+// memoryPerTask reads what belongs alone to the processes that stay beside a
+// task: the shim, and the container's init if it is of the same program.
 func memoryPerTask(ctx context.Context, m *machine) (o outcome, err error) {
 	const count = 20
 	err = onOneNode(ctx, m, func(d *cluster.Daemon, f *framework) error {
@@ -91,27 +92,57 @@ func memoryPerTask(ctx context.Context, m *machine) (o outcome, err error) {
 			return err
 		}
 		var shares []float64
-		for id, pid := range pids {
-			shim, err := parent(pid)
+		for _, pid := range pids {
+			beside, err := beside(d, pid)
 			if err != nil {
 				return err
 			}
-			if shim <= 1 || shim == d.PID() {
-				return fmt.Errorf("the parent of %s is no shim but process %d", id, shim)
+			private, share, err := memory(beside)
+			if err != nil {
+				return err
 			}
-			file := fmt.Sprintf("/proc/%d/smaps_rollup", shim)
-			var figures [3]float64
-			for i, key := range []string{"Private_Clean", "Private_Dirty", "Pss"} {
-				if figures[i], err = statusMB(file, key); err != nil {
-					return err
-				}
-			}
-			o.samples, shares = append(o.samples, figures[0]+figures[1]), append(shares, figures[2])
+			o.samples, shares = append(o.samples, private), append(shares, share)
 		}
 		o.notes = []string{"with its share of the program, which all have in common, " + quantity(median(shares), "MB")}
 		return nil
 	})
 	return o, err
+}
+
+// beside returns the processes beside a task, of which first is the parent or
+// the task's own.
+func beside(d *cluster.Daemon, first int) ([]int, error) {
+	shim, err := parent(first)
+	if err != nil {
+		return nil, err
+	}
+	if shim <= 1 || shim == d.PID() {
+		return nil, fmt.Errorf("the parent of process %d is no shim but process %d", first, shim)
+	}
+	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", shim))
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", first))
+	if err != nil || own != program {
+		return []int{shim}, err
+	}
+	return []int{shim, first}, nil
+}
+
+// memory sums what is private to processes, and their shares of all they have, in MB.
+func memory(pids []int) (private, share float64, err error) {
+	for _, pid := range pids {
+		file := fmt.Sprintf("/proc/%d/smaps_rollup", pid)
+		var figures [3]float64
+		for i, key := range []string{"Private_Clean", "Private_Dirty", "Pss"} {
+			if figures[i], err = statusMB(file, key); err != nil {
+				return 0, 0, err
+			}
+		}
+		private, share = private+figures[0]+figures[1], share+figures[2]
+	}
+	return private, share, nil
 }
 
 // commandLine runs a read command against an idle node.
