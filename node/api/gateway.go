@@ -67,8 +67,9 @@ type Counts struct {
 
 // inflight is a call that the leader has not answered.
 type inflight struct {
-	call  *scheduler.Call // nil for an operator call
-	reply chan result     // holds one; its client may have gone
+	call    *scheduler.Call // nil for an operator call
+	session string          // the stream it names
+	reply   chan result     // holds one; its client may have gone
 }
 
 type result struct {
@@ -107,7 +108,11 @@ func (g *Gateway) Counts() Counts {
 // Call carries a scheduler call to the leader and returns its answer. session is
 // the Mesos-Stream-Id header, nil when there was none.
 func (g *Gateway) Call(ctx context.Context, principal string, session *string, call *scheduler.Call) (Reply, error) {
-	return g.ask(ctx, call, func(id uint64) *protocol.GatewayToMaster {
+	c := &inflight{call: call, reply: make(chan result, 1)}
+	if session != nil {
+		c.session = *session
+	}
+	return g.ask(ctx, c, func(id uint64) *protocol.GatewayToMaster {
 		return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Call{Call: &protocol.Call{
 			CallId: &id, SessionId: session, Principal: optional(principal), Call: call,
 		}}}
@@ -116,7 +121,7 @@ func (g *Gateway) Call(ctx context.Context, principal string, session *string, c
 
 // Operate carries a call of the operator API that changes something.
 func (g *Gateway) Operate(ctx context.Context, principal string, call *master.Call) (Reply, error) {
-	return g.ask(ctx, nil, func(id uint64) *protocol.GatewayToMaster {
+	return g.ask(ctx, &inflight{reply: make(chan result, 1)}, func(id uint64) *protocol.GatewayToMaster {
 		return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Operate{Operate: &protocol.Operate{
 			CallId: &id, Principal: optional(principal), Call: call,
 		}}}
@@ -186,8 +191,7 @@ func (g *Gateway) drop(s *Session, why error) {
 }
 
 // ask sends one call, once, and waits for its answer.
-func (g *Gateway) ask(ctx context.Context, call *scheduler.Call, message func(id uint64) *protocol.GatewayToMaster) (Reply, error) {
-	c := &inflight{call: call, reply: make(chan result, 1)}
+func (g *Gateway) ask(ctx context.Context, c *inflight, message func(id uint64) *protocol.GatewayToMaster) (Reply, error) {
 	err := g.whenConnected(ctx, func() error {
 		g.lastCall++
 		if err := g.up.Send(message(g.lastCall)); err != nil {
@@ -195,7 +199,7 @@ func (g *Gateway) ask(ctx context.Context, call *scheduler.Call, message func(id
 		}
 		g.calls[g.lastCall] = c
 		g.counts.Calls++
-		g.expect(call)
+		g.expect(c.call)
 		return nil
 	})
 	if err != nil {

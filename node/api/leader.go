@@ -121,20 +121,15 @@ func (g *Gateway) answer(r *protocol.Reply) {
 		g.forget(c.call)
 	}
 	if code/100 == 2 {
-		g.settled(c.call)
+		g.settled(c)
 	}
 	c.reply <- result{reply: Reply{Code: code, Message: r.GetMessage(), Operator: r.GetResponse(), Scheduler: r.GetSchedulerResponse()}}
 }
 
-// settled notes what an accepted call means for the session of its framework. A
-// session at another gateway learns nothing of it.
-func (g *Gateway) settled(call *scheduler.Call) {
-	if call == nil {
-		return
-	}
-	for _, s := range g.sessions {
-		if s.framework() == call.GetFrameworkId().GetValue() {
-			s.settled(call)
-		}
+// settled notes what an accepted call means for the session it names. A session at
+// another gateway learns nothing of it.
+func (g *Gateway) settled(c *inflight) {
+	if s := g.sessions[c.session]; s != nil && c.call != nil && s.framework() == c.call.GetFrameworkId().GetValue() {
+		s.settled(c.call)
 	}
 }

@@ -112,13 +112,14 @@ func errorEvent(text string) *scheduler.Event {
 // rig is a gateway with a leader that the test plays.
 type rig struct {
 	*Gateway
-	t  *testing.T
-	up *uplink
+	t      *testing.T
+	up     *uplink
+	stream *string // of the session made last
 }
 
 func newRig(t *testing.T) *rig {
 	up := &uplink{}
-	return &rig{NewGateway(up, nil), t, up}
+	return &rig{Gateway: NewGateway(up, nil), t: t, up: up}
 }
 
 func (r *rig) hear(m *protocol.MasterToGateway) {
@@ -190,6 +191,7 @@ func (r *rig) session(framework string, roles ...string) *Session {
 	if b.err != nil {
 		r.t.Fatal(b.err)
 	}
+	r.stream = &b.s.ID
 	if e := r.next(b.s); e.GetSubscribed().GetFrameworkId().GetValue() != framework {
 		r.t.Fatalf("first event %v", e)
 	}
@@ -219,7 +221,7 @@ type answered struct {
 func (r *rig) call(call *scheduler.Call) <-chan answered {
 	out := make(chan answered, 1)
 	go func() {
-		reply, err := r.Call(r.t.Context(), "", nil, call)
+		reply, err := r.Call(r.t.Context(), "", r.stream, call)
 		out <- answered{reply, err}
 	}()
 	return out
