@@ -25,7 +25,7 @@ func (s *scenario) heartbeats() {
 	}
 }
 
-// register LINK [id=] [host=] [res=] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…]
+// register LINK [id=] [host=] [res=] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
 func (s *scenario) register(a args) {
 	res := a.named["res"]
 	if res == "" {
@@ -43,6 +43,10 @@ func (s *scenario) register(a args) {
 	}
 	if id := a.named["id"]; id != "" {
 		r.Agent.Id = agentID(id)
+	}
+	for _, text := range a.list("ended") {
+		f, id, _ := strings.Cut(text, "/")
+		r.Ended = append(r.Ended, &protocol.Reconcile_Task{FrameworkId: frameworkID(f), TaskId: taskID(id)})
 	}
 	for _, text := range a.list("tasks") {
 		f := strings.SplitN(text, "/", 4)

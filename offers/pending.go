@@ -59,8 +59,8 @@ func (m *Master) answerPendingOn(f *framework, agent string) {
 		return // what it says when it is back decides
 	}
 	for _, p := range sorted(f.unanswered[agent]) {
-		if f.tasks[p.task] != nil || f.unreachable[p.task] != nil {
-			continue // its agent knows it: its updates come
+		if f.tasks[p.task] != nil || f.unreachable[p.task] != nil || f.done.has(p.task) {
+			continue // its agent knows it: its updates come, or have come
 		}
 		s := m.status(p.task, p.agent, p.executor, mesos.TaskState_TASK_DROPPED, mesos.TaskStatus_REASON_RECONCILIATION,
 			"The task was lost when the leading master failed over")
@@ -85,6 +85,16 @@ func (m *Master) answered(f *framework, task string) {
 		delete(tasks, task)
 		if len(tasks) == 0 {
 			delete(f.unanswered, agent)
+		}
+	}
+}
+
+// endedBefore notes the tasks of which an agent says that they ended, and that
+// their frameworks know it.
+func (m *Master) endedBefore(reg *protocol.Register) {
+	for _, t := range reg.GetEnded() {
+		if f := m.frameworks[t.GetFrameworkId().GetValue()]; f != nil && f.tasks[t.GetTaskId().GetValue()] == nil {
+			f.done.add(t.GetTaskId().GetValue())
 		}
 	}
 }

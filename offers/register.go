@@ -214,6 +214,7 @@ func (m *Master) reregister(l *link, a *agent, reg *protocol.Register) {
 	m.attach(l, a)
 	m.greet(a)
 	m.adoptFrameworks(a, reg)
+	m.endedBefore(reg)
 	m.mergeExecutors(a, reg)
 	m.mergeTasks(a, reg)
 	m.correctUsage(a)
@@ -241,6 +242,7 @@ func (m *Master) addAgent(l *link, id string, reg *protocol.Register, returning 
 	m.attach(l, a)
 	m.greet(a)
 	m.adoptFrameworks(a, reg)
+	m.endedBefore(reg)
 	m.mergeExecutors(a, reg)
 	found := m.mergeTasks(a, reg)
 	if returning {

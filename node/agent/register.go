@@ -55,6 +55,9 @@ func (a *Agent) register() {
 			m.Frameworks = append(m.Frameworks, t.framework.info)
 		}
 	}
+	for _, t := range a.board.ended() {
+		m.Ended = append(m.Ended, &protocol.Reconcile_Task{FrameworkId: t.Framework.GetId(), TaskId: t.Task.GetTaskId()})
+	}
 	a.send(&protocol.AgentToMaster{Message: &protocol.AgentToMaster_Register{Register: m}})
 }
 

@@ -117,6 +117,13 @@ func (b *board) remove(key checkpoint.Key, t *Task, remember bool) {
 	}
 }
 
+// ended are the completed tasks that are remembered.
+func (b *board) ended() []*Task {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.Clone(b.completed)
+}
+
 func (b *board) sandbox(framework, executor, run string) string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

@@ -445,7 +445,10 @@ type Register struct {
 	HttpAddress *string `protobuf:"bytes,7,opt,name=http_address,json=httpAddress" json:"http_address,omitempty"`
 	// The executors that run now, with their framework's ID. Those that exist only
 	// as the inside of a command task are not listed.
-	Executors     []*mesos.ExecutorInfo `protobuf:"bytes,8,rep,name=executors" json:"executors,omitempty"`
+	Executors []*mesos.ExecutorInfo `protobuf:"bytes,8,rep,name=executors" json:"executors,omitempty"`
+	// Tasks that ended here lately and whose end was acknowledged: nobody need ask
+	// for them again.
+	Ended         []*Reconcile_Task `protobuf:"bytes,9,rep,name=ended" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +535,13 @@ func (x *Register) GetHttpAddress() string {
 func (x *Register) GetExecutors() []*mesos.ExecutorInfo {
 	if x != nil {
 		return x.Executors
+	}
+	return nil
+}
+
+func (x *Register) GetEnded() []*Reconcile_Task {
+	if x != nil {
+		return x.Ended
 	}
 	return nil
 }
@@ -3081,7 +3091,7 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	" \x01(\v2$.muster.protocol.v1.FrameworkMessageH\x00R\x10frameworkMessage\x12=\n" +
 	"\theartbeat\x18\v \x01(\v2\x1d.muster.protocol.v1.HeartbeatH\x00R\theartbeat\x12S\n" +
 	"\x11shutdown_executor\x18\f \x01(\v2$.muster.protocol.v1.ShutdownExecutorH\x00R\x10shutdownExecutorB\t\n" +
-	"\amessage\"\xed\x02\n" +
+	"\amessage\"\xa7\x03\n" +
 	"\bRegister\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12B\n" +
@@ -3092,7 +3102,8 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"frameworks\x12 \n" +
 	"\vincarnation\x18\x06 \x01(\tR\vincarnation\x12!\n" +
 	"\fhttp_address\x18\a \x01(\tR\vhttpAddress\x124\n" +
-	"\texecutors\x18\b \x03(\v2\x16.mesos.v1.ExecutorInfoR\texecutors\"x\n" +
+	"\texecutors\x18\b \x03(\v2\x16.mesos.v1.ExecutorInfoR\texecutors\x128\n" +
+	"\x05ended\x18\t \x03(\v2\".muster.protocol.v1.Reconcile.TaskR\x05ended\"x\n" +
 	"\n" +
 	"Registered\x12,\n" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12<\n" +
@@ -3360,85 +3371,86 @@ var file_protocol_protocol_proto_depIdxs = []int32{
 	44, // 20: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
 	45, // 21: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
 	46, // 22: muster.protocol.v1.Register.executors:type_name -> mesos.v1.ExecutorInfo
-	47, // 23: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
-	45, // 24: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	48, // 25: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
-	46, // 26: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
-	49, // 27: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 28: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	51, // 29: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	49, // 30: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
-	52, // 31: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
-	53, // 32: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
-	49, // 33: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 34: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
-	49, // 35: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	49, // 36: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 37: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	45, // 38: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	33, // 39: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
-	33, // 40: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
-	49, // 41: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 42: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	49, // 43: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 44: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	49, // 45: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 46: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	55, // 47: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
-	21, // 48: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
-	22, // 49: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
-	23, // 50: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
-	27, // 51: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
-	5,  // 52: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	24, // 53: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
-	25, // 54: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
-	26, // 55: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
-	27, // 56: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
-	5,  // 57: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	56, // 58: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
-	56, // 59: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
-	57, // 60: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
-	49, // 61: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
-	34, // 62: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
-	58, // 63: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
-	59, // 64: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
-	60, // 65: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
-	29, // 66: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
-	30, // 67: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
-	35, // 68: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
-	61, // 69: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
-	39, // 70: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
-	62, // 71: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
-	38, // 72: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
-	37, // 73: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
-	36, // 74: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
-	63, // 75: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
-	40, // 76: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
-	42, // 77: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
-	64, // 78: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
-	65, // 79: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
-	41, // 80: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
-	49, // 81: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 82: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
-	50, // 83: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
-	47, // 84: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
-	54, // 85: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
-	66, // 86: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
-	49, // 87: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 88: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
-	44, // 89: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
-	52, // 90: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
-	49, // 91: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 92: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
-	67, // 93: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
-	49, // 94: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 95: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
-	54, // 96: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
-	97, // [97:97] is the sub-list for method output_type
-	97, // [97:97] is the sub-list for method input_type
-	97, // [97:97] is the sub-list for extension type_name
-	97, // [97:97] is the sub-list for extension extendee
-	0,  // [0:97] is the sub-list for field type_name
+	33, // 23: muster.protocol.v1.Register.ended:type_name -> muster.protocol.v1.Reconcile.Task
+	47, // 24: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
+	45, // 25: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	48, // 26: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
+	46, // 27: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
+	49, // 28: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 29: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	51, // 30: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	49, // 31: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
+	52, // 32: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
+	53, // 33: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
+	49, // 34: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 35: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
+	49, // 36: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	49, // 37: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 38: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	45, // 39: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	33, // 40: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
+	33, // 41: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
+	49, // 42: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 43: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	49, // 44: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 45: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	49, // 46: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	54, // 47: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	55, // 48: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
+	21, // 49: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
+	22, // 50: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
+	23, // 51: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
+	27, // 52: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
+	5,  // 53: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	24, // 54: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
+	25, // 55: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
+	26, // 56: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
+	27, // 57: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
+	5,  // 58: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	56, // 59: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
+	56, // 60: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
+	57, // 61: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
+	49, // 62: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
+	34, // 63: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
+	58, // 64: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
+	59, // 65: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
+	60, // 66: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
+	29, // 67: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
+	30, // 68: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
+	35, // 69: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
+	61, // 70: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
+	39, // 71: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
+	62, // 72: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
+	38, // 73: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
+	37, // 74: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
+	36, // 75: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
+	63, // 76: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
+	40, // 77: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
+	42, // 78: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
+	64, // 79: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
+	65, // 80: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
+	41, // 81: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
+	49, // 82: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 83: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
+	50, // 84: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
+	47, // 85: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
+	54, // 86: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
+	66, // 87: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
+	49, // 88: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 89: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
+	44, // 90: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
+	52, // 91: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
+	49, // 92: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 93: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
+	67, // 94: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
+	49, // 95: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 96: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
+	54, // 97: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
+	98, // [98:98] is the sub-list for method output_type
+	98, // [98:98] is the sub-list for method input_type
+	98, // [98:98] is the sub-list for extension type_name
+	98, // [98:98] is the sub-list for extension extendee
+	0,  // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_protocol_protocol_proto_init() }
