@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"muster/isolate/isolatetest"
 	"muster/telemetry/metrics"
 )
 
@@ -129,6 +130,17 @@ func TestNothingLeadsOutOfASandbox(t *testing.T) {
 	if rec := readFile(h, "offset=0&path="+virtual+"/absolute"); strings.Contains(rec.Body.String(), filepath.Dir(dir)) {
 		t.Fatalf("an error tells of the host: %s", rec.Body)
 	}
+}
+
+func TestDeviceIsNotOpened(t *testing.T) {
+	isolatetest.NeedRoot(t)
+	h, dir := sandbox(t)
+	err := syscall.Mknod(filepath.Join(dir, "null"), syscall.S_IFCHR|0o666, 1<<8|3)
+	if errors.Is(err, syscall.EPERM) {
+		t.Skip("devices cannot be made here")
+	}
+	must(t, err)
+	wantSingle(t, readFile(h, "offset=0&path="+virtual+"/null"), 400, "neither a file nor a directory")
 }
 
 func TestBrowse(t *testing.T) {

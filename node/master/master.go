@@ -3,7 +3,9 @@ package master
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,12 +93,18 @@ func (m *Master) Gateways() link.Port[*protocol.GatewayToMaster, *protocol.Maste
 // errReignEnded: the node stopped leading while a link gave it a message.
 var errReignEnded = errors.New("leadership ended")
 
+// core is what decides: an offers.Master.
+type core interface {
+	Step(now time.Time, in offers.Input) []offers.Effect
+	Deadline() time.Time
+}
+
 // reign is one leadership: the core, its links, and its view.
 type reign struct {
 	ctx     context.Context // ends with the leadership
 	m       *Master
 	term    uint64
-	core    *offers.Master // owned by run
+	core    core // owned by run
 	inbox   chan offers.Input
 	replica *link.Replica
 
@@ -112,7 +120,7 @@ type reign struct {
 // inboxSize is how many inputs of all links may wait; a full inbox slows the links' readers.
 const inboxSize = 4096
 
-func newReign(ctx context.Context, m *Master, core *offers.Master, term uint64) *reign {
+func newReign(ctx context.Context, m *Master, core core, term uint64) *reign {
 	return &reign{
 		ctx: ctx, m: m, term: term, core: core,
 		inbox:     make(chan offers.Input, inboxSize),
@@ -162,9 +170,26 @@ func (r *reign) burst() {
 }
 
 func (r *reign) step(in offers.Input) {
+	defer r.survive(in)
 	r.m.steps.Add(1)
 	for _, e := range r.core.Step(time.Now(), in) {
 		r.do(e)
+	}
+}
+
+// survive goes on after an input on which the core panics: else whoever sends it
+// again would end one leader after the other. The link that it came over is closed.
+func (r *reign) survive(in offers.Input) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	r.m.log.Error("the core failed on an input, which is dropped", "input", fmt.Sprintf("%T", in), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	switch in := in.(type) {
+	case offers.FromAgent:
+		r.disconnect(offers.Disconnect{Link: in.Link, Reason: "the leader failed on its message"})
+	case offers.FromGateway:
+		r.disconnect(offers.Disconnect{Link: in.Link, Reason: "the leader failed on its message"})
 	}
 }
 

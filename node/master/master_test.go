@@ -1,6 +1,7 @@
 package master
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"muster/node/link"
+	"muster/offers"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 	"muster/offers/registry"
@@ -173,6 +175,55 @@ func TestLeadershipEndsWithAllItsLinksAndItsView(t *testing.T) {
 		}
 		fromAgent.Closed(nil)
 		fromGateway.Closed(nil)
+	})
+}
+
+// fragile is a core that panics on every message of an agent.
+type fragile struct{ links map[offers.Link]bool }
+
+func (f *fragile) Deadline() time.Time { return time.Time{} }
+
+func (f *fragile) Step(_ time.Time, in offers.Input) []offers.Effect {
+	switch in := in.(type) {
+	case offers.FromAgent:
+		panic("poison")
+	case offers.FromGateway:
+		return []offers.Effect{offers.ToGateway{Link: in.Link, Message: &protocol.MasterToGateway{}}}
+	case offers.AgentDisconnected:
+		delete(f.links, in.Link)
+	case offers.AgentConnected:
+		f.links[in.Link] = true
+	}
+	return nil
+}
+
+func TestInputOnWhichTheCoreFailsCostsItsLinkOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newRig(t).Master
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &fragile{map[offers.Link]bool{}}
+		r := newReign(ctx, m, f, 5)
+		m.reign.Store(r)
+		var running sync.WaitGroup
+		running.Go(r.run)
+		a, g := &agentPeer{}, &gatewayPeer{}
+		_, fromAgent, err := m.Agents().Open("a", a)
+		must(t, err)
+		_, fromGateway, err := m.Gateways().Open("g", g)
+		must(t, err, fromAgent.Receive(register()))
+		if a.end() == nil {
+			t.Fatal("the link is still there")
+		}
+		fromAgent.Closed(nil)
+		must(t, fromGateway.Receive(subscribe("s")))
+		if len(g.take()) != 1 || g.end() != nil {
+			t.Fatal("another link was touched")
+		}
+		cancel()
+		running.Wait()
+		if len(f.links) != 0 {
+			t.Fatal("the core was not told that the link ended")
+		}
 	})
 }
 
