@@ -48,6 +48,7 @@ type daemon struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
 	log  string
+	args []string // of the daemon, besides those that all have
 }
 
 // members is /muster/v1/nodes.
@@ -151,8 +152,8 @@ func (d *daemon) start() {
 		d.t.Fatal(err)
 	}
 	defer log.Close()
-	d.cmd = exec.Command(binary, "daemon", "--dir", d.dir, "--name", d.name, "--hostname", d.ip, "--listen", d.ip,
-		"--api", d.api(), "--agent-api", d.agentAPI(), "--no-mdns", "true", "--resources", "cpus:8;mem:4096;disk:4096")
+	d.cmd = exec.Command(binary, append([]string{"daemon", "--dir", d.dir, "--name", d.name, "--hostname", d.ip, "--listen", d.ip,
+		"--api", d.api(), "--agent-api", d.agentAPI(), "--no-mdns", "true", "--resources", "cpus:8;mem:4096;disk:4096"}, d.args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.cmd.Start(); err != nil {

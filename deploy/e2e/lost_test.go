@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -71,4 +72,42 @@ func (f *framework) offered(host string, want bool) {
 		}
 		return !want
 	})
+}
+
+// Without a majority nothing is decided and nothing is lost: calls are told so,
+// tasks run on, and one voter that returns is enough.
+func TestMajorityLost(t *testing.T) {
+	c := newCluster(t, 3)
+	leader := c.settled()
+	last := c.other(leader)
+	f := subscribe(t, last, client.Protobuf, nil)
+	ids := f.launch(last.ip, "runs", 2, "sleep 1000")
+	f.in(mesos.TaskState_TASK_RUNNING, ids...)
+	before := tasksOf(t, last, ids...)
+	for _, d := range c.nodes {
+		if d != last {
+			d.kill()
+		}
+	}
+	await(t, "a call that finds no leader", func() bool {
+		code, text := post(t, "http://"+last.api()+"/api/v1/scheduler", f.session.ID(), `{"framework_id":{"value":"`+f.id()+`"},"type":"REVIVE"}`)
+		return code == http.StatusServiceUnavailable && text != ""
+	})
+	for path, want := range map[string]int{"/state": http.StatusServiceUnavailable, "/health": http.StatusOK, "/metrics/snapshot": http.StatusOK, "/muster/v1/nodes": http.StatusOK} {
+		if code, text := get(t, "http://"+last.api()+path); code != want {
+			t.Errorf("%s: %d %.200s", path, code, text)
+		}
+	}
+	leader.start()
+	c.settled()
+	more := f.launch(last.ip, "more", 1, "true")
+	f.in(mesos.TaskState_TASK_FINISHED, more...)
+	for id, u := range tasksOf(t, last, ids...) {
+		if u.PID != before[id].PID {
+			t.Errorf("%s is process %d, was %d", id, u.PID, before[id].PID)
+		}
+	}
+	if n := f.count(func() int { return f.subscribed }); n != 1 {
+		t.Errorf("SUBSCRIBED came %d times", n)
+	}
 }

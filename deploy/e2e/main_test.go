@@ -67,19 +67,41 @@ func traces() map[string]bool {
 	return found
 }
 
-// processes finds the daemons of this checkout and what runs from a test's directory.
+// tests is where the directories of this and other tests lie.
+var tests = filepath.Join(os.TempDir(), "Test")
+
+// processes finds the daemons of this checkout, and the shims of tests.
 func processes(found map[string]bool) {
 	own, err := filepath.Abs(binary)
 	if err != nil {
 		panic(err) // no working directory: nothing can be tested
 	}
-	list, _ := filepath.Glob("/proc/[0-9]*/exe") // a process may end meanwhile
+	list, _ := filepath.Glob("/proc/[0-9]*") // a process may end meanwhile
 	for _, p := range list {
-		exe, err := os.Readlink(p)
-		if err == nil && (strings.HasPrefix(exe, own) || strings.HasPrefix(exe, os.TempDir()) && strings.Contains(exe, "muster")) {
-			found["process "+filepath.Base(filepath.Dir(p))+" "+exe] = true
+		exe, _ := os.Readlink(filepath.Join(p, "exe"))
+		args := arguments(p)
+		if strings.HasPrefix(exe, own) || strings.Contains(args, tests) && strings.Contains(args, "muster") {
+			found["process "+filepath.Base(p)+" "+args] = true
 		}
 	}
+}
+
+// arguments are those of the process in /proc, "" if it has ended.
+func arguments(process string) string {
+	text, _ := os.ReadFile(filepath.Join(process, "cmdline"))
+	return strings.TrimSpace(strings.ReplaceAll(string(text), "\x00", " "))
+}
+
+// others are the arguments of all processes that are not about tests.
+func others() string {
+	var all strings.Builder
+	list, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range list {
+		if args := arguments(p); !strings.Contains(args, tests) {
+			all.WriteString(args + "\n")
+		}
+	}
+	return all.String()
 }
 
 func mounts(found map[string]bool) {
@@ -88,21 +110,24 @@ func mounts(found map[string]bool) {
 		return
 	}
 	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, "muster") || strings.Contains(line, filepath.Join(os.TempDir(), "Test")) {
+		if strings.Contains(line, "muster") || strings.Contains(line, tests) {
 			found["mount "+strings.TrimSpace(line)] = true
 		}
 	}
 }
 
-// cgroups finds the cgroups of containers, and the one that holds them where it is
-// empty: it is to go with the last of them.
+// cgroups finds the cgroups of containers, but those that the shim of another
+// cluster on this machine holds, and the one that contains them where it is empty:
+// it is to go with the last of them.
 func cgroups(found map[string]bool) {
+	held := others()
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil // cgroups of others come and go
 		}
 		name := filepath.Base(p)
-		if strings.Contains(p, "/muster/") && name != ".shims" || (name == "muster" || name == ".shims") && empty(p) {
+		container := filepath.Base(filepath.Dir(p)) == "muster" && name != ".shims"
+		if container && !strings.Contains(held, "/containers/"+name) || (name == "muster" || name == ".shims") && empty(p) {
 			found["cgroup "+p] = true
 		}
 		return nil
