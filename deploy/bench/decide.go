@@ -118,7 +118,7 @@ func workload(name string, runs int) func(context.Context, *machine) (outcome, e
 		for _, n := range names {
 			notes = append(notes, n+" "+quantity(median(also[n]), "ms"))
 		}
-		if len(all.samples) >= 100 {
+		if len(all.samples) >= 100 { // single events, not rounds
 			notes = append(notes, "99th percentile "+quantity(quantile(all.samples, 0.99), "ms"))
 		}
 		all.notes = []string{strings.Join(notes, ", ")}

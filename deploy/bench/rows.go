@@ -28,8 +28,8 @@ func runRows() []row {
 		{name: "run/cpu-per-container", unit: "ms", goal: 40, better: lower, reference: reference{"runc", 107}, root: true,
 			measure: benchmark{dir: "./isolate/runc", name: "BenchmarkContainer", unit: "cpu-ms/op", time: "30x", count: 5}.measure},
 		{name: "run/memory-per-task", unit: "MB", goal: 2, better: lower, reference: reference{"Nomad", 27.7}, root: true, measure: memoryPerTask},
-		{name: "run/idle-rss", unit: "MB", goal: 60, better: lower, reference: reference{"Nomad client", 89}, measure: idleRSS},
-		{name: "run/idle-cpu", unit: "%", goal: 1, better: lower, reference: reference{"Nomad client", 0.7}, measure: idleCPU},
+		{name: "run/idle-rss", unit: "MB", goal: 60, better: lower, reference: reference{"Nomad server", 91}, worst: true, measure: idleRSS},
+		{name: "run/idle-cpu", unit: "%", goal: 1, better: lower, reference: reference{"Nomad server", 1.5}, worst: true, measure: idleCPU},
 		{name: "run/cli", unit: "ms", goal: 25, better: lower, reference: reference{"Nomad", 155}, measure: commandLine},
 		{name: "run/start-to-first-task", unit: "s", goal: 1, better: lower, reference: reference{"Nomad dev", 2.8}, root: true, measure: startToFirstTask},
 	}

@@ -240,7 +240,7 @@ func idleRSS(ctx context.Context, m *machine) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return outcome{samples: u.rss, notes: []string{"the three daemons of one cluster"}}, nil
+	return outcome{samples: u.rss, notes: []string{fmt.Sprintf("the worst of three daemons; the median has %s", quantity(median(u.rss), "MB"))}}, nil
 }
 
 func idleCPU(ctx context.Context, m *machine) (outcome, error) {
@@ -248,7 +248,7 @@ func idleCPU(ctx context.Context, m *machine) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return outcome{samples: u.cpu, notes: []string{fmt.Sprintf("the three daemons of one cluster, over %v", idleWindow)}}, nil
+	return outcome{samples: u.cpu, notes: []string{fmt.Sprintf("the worst of three daemons, over %v; the median uses %s", idleWindow, quantity(median(u.cpu), "%"))}}, nil
 }
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
