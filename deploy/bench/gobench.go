@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // benchmark is a Go benchmark of a part that a row tells of.
@@ -33,6 +35,10 @@ func (b benchmark) measure(ctx context.Context, m *machine) (outcome, error) {
 	if b.oneCore {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS=1") // go build in it is slower, which is not measured
 	}
+	// An interrupt is for the benchmark too, which go test runs as a child.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {

@@ -46,6 +46,9 @@ func run(ctx context.Context) error {
 	m := &machine{muster: program, tags: *tags}
 	fmt.Fprintln(os.Stderr, m.describe())
 	results := measureAll(ctx, m, chosen)
+	if len(results) == 0 {
+		return context.Cause(ctx) // interrupted before anything was measured
+	}
 	printTable(os.Stdout, results)
 	if err := writeJSON(*out, results); err != nil {
 		return err
@@ -125,7 +128,7 @@ func measureAll(ctx context.Context, m *machine, chosen []row) []result {
 
 func measureOne(ctx context.Context, m *machine, r row) result {
 	if r.root && os.Geteuid() != 0 {
-		return result{row: r, err: cannot("it runs containers, which needs root")}
+		return result{row: r, err: cannot("it needs root, for containers or eBPF")}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, rowPatience, fmt.Errorf("not done within %v", rowPatience))
 	defer cancel()

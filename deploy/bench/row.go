@@ -17,7 +17,7 @@ type row struct {
 	goal      float64
 	better    string // lower or higher
 	reference reference
-	root      bool // it runs containers
+	root      bool // it needs root, for containers or eBPF
 	worst     bool // the value is the worst sample; otherwise their median
 	measure   func(ctx context.Context, m *machine) (outcome, error)
 }
