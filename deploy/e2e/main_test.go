@@ -116,9 +116,9 @@ func mounts(found map[string]bool) {
 	}
 }
 
-// cgroups finds the cgroups of containers, but those that the shim of another
-// cluster on this machine holds, and the one that contains them where it is empty:
-// it is to go with the last of them.
+// cgroups finds the cgroups of containers, but those of other packages' tests and
+// those that the shim of another cluster on this machine holds, and the one that
+// contains them where it is empty: it is to go with the last of them.
 func cgroups(found map[string]bool) {
 	held := others()
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(p string, d fs.DirEntry, err error) error {
@@ -126,7 +126,7 @@ func cgroups(found map[string]bool) {
 			return nil // cgroups of others come and go
 		}
 		name := filepath.Base(p)
-		container := filepath.Base(filepath.Dir(p)) == "muster" && name != ".shims"
+		container := filepath.Base(filepath.Dir(p)) == "muster" && name != ".shims" && !strings.HasPrefix(name, "test-")
 		if container && !strings.Contains(held, "/containers/"+name) || (name == "muster" || name == ".shims") && empty(p) {
 			found["cgroup "+p] = true
 		}
