@@ -29,19 +29,25 @@ func (b benchmark) measure(ctx context.Context, m *machine) (outcome, error) {
 	for part := range strings.SplitSeq(b.name, "/") {
 		patterns = append(patterns, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", strings.Join(patterns, "/"), "-benchtime", cmp.Or(b.time, "1s"),
+	// On an interrupt it is let finish: only at its end does it clean up.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowPatience)
+	defer cancel()
+	cmd := exec.CommandContext(whole, "go", "test", "-run", "^$", "-bench", strings.Join(patterns, "/"), "-benchtime", cmp.Or(b.time, "1s"),
 		"-count", strconv.Itoa(b.count), "-tags", m.tags, b.dir)
 	cmd.Env = os.Environ()
 	if b.oneCore {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS=1") // go build in it is slower, which is not measured
 	}
-	// An interrupt is for the benchmark too, which go test runs as a child.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with go test's child, and without Ctrl-C
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return outcome{}, context.Cause(ctx)
+	}
+	if err != nil {
 		return outcome{}, fmt.Errorf("%s: %w:\n%s", b.name, err, strings.TrimSpace(out.String()))
 	}
 	samples, err := b.figures(out.String())
