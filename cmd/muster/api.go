@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,6 +57,14 @@ func explain(err error, nodes *client.Client) error {
 	return err
 }
 
+// explainAgent says what to do about an error that comes from asking an agent.
+func explainAgent(err error, address string) error {
+	if ap, bad := netip.ParseAddrPort(address); err != nil && bad == nil && ap.Addr().IsLoopback() {
+		return fmt.Errorf("%w (the agent's API listens on loopback: on another host, ask there, or set its agent_api and secrets)", err)
+	}
+	return err
+}
+
 // agentAddress is the host:port of an agent's API, from its pid "slave(1)@host:port".
 func agentAddress(pid string) string {
 	_, address, _ := strings.Cut(pid, "@")
@@ -80,4 +90,10 @@ func leaderName(v node.NodesView) string {
 		}
 	}
 	return ""
+}
+
+// reachable tells whether n's API can be asked from here: not where it has the
+// address of the node that answered, which is then a loopback one.
+func reachable(v node.NodesView, n node.NodeView) bool {
+	return n.Self || !slices.ContainsFunc(v.Nodes, func(o node.NodeView) bool { return o.Self && o.API == n.API })
 }

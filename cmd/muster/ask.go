@@ -48,7 +48,7 @@ func nodesCommand() *cobra.Command {
 			for _, n := range view.Nodes {
 				state := "up " + since(n.Started)
 				if !n.Alive {
-					state = "silent since " + since(n.LastSeen)
+					state = "silent for " + since(n.LastSeen)
 				}
 				rows = append(rows, []string{n.Name, n.Role, state, n.API, n.AgentAPI, n.Zone, n.Version, shortID(string(n.Peer))})
 			}
@@ -106,7 +106,7 @@ func leaderQuorum(c *cobra.Command, nodes *client.Client) (node.QuorumView, erro
 		return view, err
 	}
 	for _, n := range members.Nodes {
-		if n.Peer != members.Leader || n.Self || !n.Alive {
+		if n.Peer != members.Leader || n.Self || !n.Alive || !reachable(members, n) {
 			continue
 		}
 		leader, err := connectTo(c, n.API)
@@ -217,7 +217,7 @@ func tasksCommand() *cobra.Command {
 			}
 			out.table([]string{"TASK", "STATE", "HOST", "RESOURCES", "SINCE", "FRAMEWORK"}, rows)
 			if n := len(r.GetGetTasks().GetCompletedTasks()); n > 0 && !all {
-				out.line("\n%d completed tasks: muster tasks --all", n)
+				out.line("\n%d completed: muster tasks --all", n)
 			}
 		})
 	})
@@ -263,8 +263,13 @@ func usageCommand() *cobra.Command {
 		}
 		views := []node.UsageView{}
 		var rows [][]string
+		var silent []string
 		for _, n := range members.Nodes {
 			if !n.Alive {
+				continue
+			}
+			if !reachable(members, n) {
+				silent = append(silent, n.Name)
 				continue
 			}
 			at, err := connectTo(c, n.API)
@@ -282,6 +287,9 @@ func usageCommand() *cobra.Command {
 		}
 		return show(c, views, func(out *printer) {
 			out.table([]string{"TASK", "NODE", "CPUS", "CPU TIME", "WAITED", "P99 WAIT", "SWITCHES", "MEM", "READ", "WRITTEN", "NET RX/TX", "BY"}, rows)
+			if len(silent) > 0 {
+				out.line("\nNot asked, because their API listens on their own loopback: %s.", strings.Join(silent, ", "))
+			}
 		})
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
@@ -14,37 +16,53 @@ import (
 
 const configFile = "/etc/muster/muster.yaml"
 
-// settings are node.Config's keys with what their flags say. A flag is the key
-// with dashes.
-var settings = []struct{ key, help string }{
-	{"dir", "directory of all that the node keeps (default /var/lib/muster)"},
-	{"name", "this node's name (default: the host's name)"},
-	{"hostname", "name that offers tell (default: the host's name)"},
-	{"listen", "IP address of the mesh (default 0.0.0.0)"},
-	{"mesh_port", "TCP and UDP port of the mesh (default 5055)"},
-	{"no_mdns", "do not look for members on the local network (true or false)"},
-	{"api", "ip:port of the cluster's API (default 127.0.0.1:5050)"},
-	{"agent_api", "ip:port of this node's agent API (default 127.0.0.1:5051)"},
-	{"secrets", "file of principals and secrets that may call the API, a pair a line"},
-	{"resources", `what the node offers, as "cpus:4;mem:8192"; what is not named is detected`},
-	{"attributes", `attributes of the node, as "rack:a;zone:west"`},
-	{"region", "region of the node"},
-	{"zone", "zone of the node: voters are spread over zones"},
-	{"voters", "how many nodes vote, once there are enough; odd (default 3)"},
-	{"heartbeat", "silence after which the quorum replaces its leader (default 500ms)"},
-	{"offer_timeout", "how long a framework may hold an offer (default 5m)"},
-	{"log_file", "file to log to (default: standard error)"},
+// setting is one of node.Config's; its flag is the key with dashes.
+type setting struct {
+	key  string
+	zero any // of the kind of value that its flag takes
+	help string
 }
 
+var settings = []setting{
+	{"dir", "", "directory of all that the node keeps (default /var/lib/muster)"},
+	{"name", "", "this node's name (default: the host's name)"},
+	{"hostname", "", "name that offers tell (default: the host's name)"},
+	{"listen", "", "IP address of the mesh (default 0.0.0.0)"},
+	{"mesh_port", 0, "TCP and UDP port of the mesh (default 5055)"},
+	{"no_mdns", "", "do not look for members on the local network (true or false)"},
+	{"api", "", "ip:port of the cluster's API (default 127.0.0.1:5050)"},
+	{"agent_api", "", "ip:port of this node's agent API (default 127.0.0.1:5051)"},
+	{"secrets", "", "file of principals and secrets that may call the API, a pair a line"},
+	{"resources", "", `what the node offers, as "cpus:4;mem:8192"; what is not named is detected`},
+	{"attributes", "", `attributes of the node, as "rack:a;zone:west"`},
+	{"region", "", "region of the node"},
+	{"zone", "", "zone of the node: voters are spread over zones"},
+	{"voters", 0, "how many nodes vote, once there are enough; odd (default 3)"},
+	{"heartbeat", time.Duration(0), "silence after which the quorum replaces its leader (default 500ms)"},
+	{"offer_timeout", time.Duration(0), "how long a framework may hold an offer (default 5m)"},
+	{"log_file", "", "file to log to (default: standard error)"},
+}
+
+// addSettings adds the flags of some settings, and the one that names the file.
 func addSettings(c *cobra.Command, keys ...string) {
+	c.Flags().String("config", "", "configuration file (default "+configFile+", if there is one)")
 	for _, s := range settings {
-		for _, key := range keys {
-			if key == s.key {
-				c.Flags().String(strings.ReplaceAll(s.key, "_", "-"), "", s.help)
-			}
+		if !slices.Contains(keys, s.key) {
+			continue
+		}
+		name := flagOf(s.key)
+		switch s.zero.(type) {
+		case int:
+			c.Flags().Int(name, 0, s.help)
+		case time.Duration:
+			c.Flags().Duration(name, 0, s.help)
+		default:
+			c.Flags().String(name, "", s.help)
 		}
 	}
 }
+
+func flagOf(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
 func allSettings() []string {
 	var keys []string
@@ -63,7 +81,7 @@ func readConfig(c *cobra.Command) (node.Config, error) {
 		if err := v.BindEnv(s.key); err != nil {
 			return node.Config{}, err
 		}
-		if f := c.Flags().Lookup(strings.ReplaceAll(s.key, "_", "-")); f != nil && f.Changed {
+		if f := c.Flags().Lookup(flagOf(s.key)); f != nil && f.Changed {
 			v.Set(s.key, f.Value.String())
 		}
 	}
@@ -77,6 +95,11 @@ func readConfig(c *cobra.Command) (node.Config, error) {
 	}
 	if err := v.ReadInConfig(); err != nil && (file != "" || !errors.Is(err, fs.ErrNotExist)) {
 		return node.Config{}, fmt.Errorf("configuration file: %w", err)
+	}
+	for _, key := range v.AllKeys() {
+		if !slices.Contains(allSettings(), key) {
+			return node.Config{}, fmt.Errorf("%s: unknown setting %q; `muster daemon --help` lists them, with _ for -", v.ConfigFileUsed(), key)
+		}
 	}
 	var cfg node.Config
 	if err := v.UnmarshalExact(&cfg); err != nil {

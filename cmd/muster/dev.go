@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,7 +26,8 @@ const (
 	devMax     = 64               // nodes of a development cluster
 	devStart   = 30 * time.Second // for a development cluster to elect a leader
 	devStop    = 10 * time.Second // for a daemon to stop before it is killed
-	logTail    = 2048             // bytes of a daemon's log shown when it fails
+	devPoll    = 20 * time.Millisecond
+	logTail    = 2048 // bytes of a daemon's log shown when it fails
 	devCluster = "dev"
 )
 
@@ -79,7 +81,7 @@ func runDev(ctx context.Context, out io.Writer, dir string, count int) (err erro
 		}
 	}
 	defer func() { err = errors.Join(err, stopDev(out, cluster)) }()
-	fmt.Fprintf(out, "starting %d nodes in %s …\n", count, dir)
+	fmt.Fprintf(out, "starting a cluster of %d in %s …\n", count, dir)
 	if err := startDev(ctx, cluster); err != nil {
 		return err
 	}
@@ -166,6 +168,8 @@ func (n *devNode) start() error {
 	defer log.Close()
 	n.cmd = exec.Command(self, "daemon", "--config", n.file)
 	n.cmd.Stderr = log
+	// MUSTER_… would win over the file: MUSTER_API is also what `muster nodes` asks.
+	n.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MUSTER_") })
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", n.cfg.Name, err)
@@ -234,7 +238,7 @@ func awaitLeader(ctx context.Context, cluster []*devNode) (string, error) {
 			select {
 			case <-ctx.Done():
 				return "", fmt.Errorf("%s found no leader within %v: see %s", n.cfg.Name, devStart, n.cfg.LogFile)
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(devPoll):
 			}
 		}
 	}
@@ -291,10 +295,28 @@ func stopDev(out io.Writer, cluster []*devNode) error {
 	}
 	var errs []error
 	for _, n := range cluster {
-		_, err := endTasks(context.Background(), n.cfg)
-		errs = append(errs, err)
+		errs = append(errs, n.clear())
 	}
 	return errors.Join(errs...)
+}
+
+// clear ends what n ran, and before it a daemon that was started again by hand.
+func (n *devNode) clear() error {
+	unlock, err := lockDir(n.cfg.Dir)
+	var busy busyError
+	if errors.As(err, &busy) && busy.pid > 0 {
+		_ = syscall.Kill(busy.pid, syscall.SIGTERM) // it may have ended
+		for end := time.Now().Add(devStop); errors.As(err, &busy) && time.Now().Before(end); {
+			time.Sleep(devPoll)
+			unlock, err = lockDir(n.cfg.Dir)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = endTasks(context.Background(), n.cfg)
+	return err
 }
 
 // stop ends the daemon; one that does not listen is killed.

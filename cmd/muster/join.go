@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"muster/node"
 	"muster/p2p"
@@ -25,7 +27,7 @@ func initCommand() *cobra.Command {
 			}
 			token, err := node.Init(cfg, name)
 			if errors.Is(err, p2p.ErrHasIdentity) {
-				return fmt.Errorf("%s is a member of a cluster already: start it with `muster daemon`", cfg.Dir)
+				return fmt.Errorf("%s is a member of a cluster already: start it with `%s`", cfg.Dir, daemonLine(c))
 			}
 			if err != nil {
 				return err
@@ -33,7 +35,7 @@ func initCommand() *cobra.Command {
 			return show(c, map[string]string{"cluster": name, "cluster_id": token.Cluster(), "dir": cfg.Dir, "token": token.String()}, func(out *printer) {
 				out.line("Founded cluster %q (%s) in %s.", name, token.Cluster(), cfg.Dir)
 				out.line("")
-				out.line("Start this node:      muster daemon")
+				out.line("Start this node:      %s", daemonLine(c))
 				out.line("Add another node:     muster join %s", token)
 				out.line("")
 				out.line("Who holds the token can join: keep it secret.")
@@ -48,7 +50,7 @@ func initCommand() *cobra.Command {
 
 func joinCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "join TOKEN", Short: "Make this node a member of a cluster", GroupID: "node", Args: cobra.ExactArgs(1),
+		Use: "join TOKEN", Short: "Make this node a member of a cluster", GroupID: "node", Args: one("TOKEN"),
 		Long: `Asks the members named in the token, and those found on the local network, to
 admit this node. A member must be running. The token comes from muster init.`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -59,17 +61,28 @@ admit this node. A member must be running. The token comes from muster init.`,
 			fmt.Fprintln(os.Stderr, "asking the cluster to admit this node …")
 			err = node.Join(c.Context(), cfg, args[0])
 			if errors.Is(err, p2p.ErrHasIdentity) {
-				return fmt.Errorf("%s is a member of a cluster already: start it with `muster daemon`", cfg.Dir)
+				return fmt.Errorf("%s is a member of a cluster already: start it with `%s`", cfg.Dir, daemonLine(c))
 			}
 			if err != nil {
 				return err
 			}
 			return show(c, map[string]string{"dir": cfg.Dir, "name": cfg.Name}, func(out *printer) {
-				out.line("%s has joined. Start it:  muster daemon", cfg.Name)
+				out.line("%s has joined. Start it:  %s", cfg.Name, daemonLine(c))
 			})
 		},
 	}
 	addSettings(c, "dir", "name", "no_mdns")
 	addOutput(c)
 	return c
+}
+
+// daemonLine is the command that starts the daemon with the settings given to c.
+func daemonLine(c *cobra.Command) string {
+	line := "muster daemon"
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name == "config" || slices.ContainsFunc(settings, func(s setting) bool { return flagOf(s.key) == f.Name }) {
+			line += " --" + f.Name + " " + f.Value.String()
+		}
+	})
+	return line
 }

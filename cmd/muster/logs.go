@@ -21,7 +21,7 @@ func logsCommand() *cobra.Command {
 	var follow, stderr bool
 	var framework string
 	c := &cobra.Command{
-		Use: "logs TASK", Short: "Print what a task has written", GroupID: "use", Args: cobra.ExactArgs(1),
+		Use: "logs TASK", Short: "Print what a task has written", GroupID: "use", Args: one("TASK"),
 		RunE: func(c *cobra.Command, args []string) error {
 			nodes, err := connect(c)
 			if err != nil {
@@ -61,7 +61,7 @@ func printLog(c *cobra.Command, nodes *client.Client, framework, id, name string
 		go awaitEnd(c.Context(), nodes, t, done)
 	}
 	_, err = agent.Follow(c.Context(), sandboxFile(t, name), wholeFile, c.OutOrStdout(), followEvery, done)
-	return err
+	return explainAgent(err, address)
 }
 
 // sandboxFile is the path of a file in a command task's sandbox, as agents take it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 )
@@ -39,7 +40,9 @@ Run something:            muster run -- echo hello`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.PersistentFlags().String("config", "", "configuration file (default /etc/muster/muster.yaml, if there is one)")
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w: see `%s --help`", err, c.CommandPath())
+	})
 	c.AddGroup(
 		&cobra.Group{ID: "node", Title: "Nodes:"},
 		&cobra.Group{ID: "use", Title: "Use a cluster:"},
@@ -51,4 +54,14 @@ Run something:            muster run -- echo hello`,
 		nodesCommand(), agentsCommand(), frameworksCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
 	)
 	return c
+}
+
+// one wants a single argument and says which.
+func one(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("expecting one %s, got %d arguments: see `%s --help`", what, len(args), c.CommandPath())
+		}
+		return nil
+	}
 }

@@ -41,7 +41,7 @@ type runOptions struct {
 func runCommand() *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
-		Use: "run [flags] -- CMD [ARG…]", Short: "Run a command as tasks and wait for them", GroupID: "use", Args: cobra.MinimumNArgs(1),
+		Use: "run [flags] [--] CMD [ARG…]", Short: "Run a command as tasks and wait for them", GroupID: "use",
 		Long: `Subscribes as a framework, launches CMD as one or more tasks, shows their states
 as they change, and ends when they have: with 0 if all finished, with 1 if not.
 Ctrl-C kills them.`,
@@ -49,6 +49,9 @@ Ctrl-C kills them.`,
   muster run --follow --shell -- 'for i in 1 2 3; do echo $i; sleep 1; done'
   muster run --instances 20 --cpus 0.1 --mem 32 -- sleep 60`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("what is to be run? For example: muster run -- echo hello")
+			}
 			o.argv = args
 			nodes, err := connect(c)
 			if err != nil {
@@ -66,6 +69,7 @@ Ctrl-C kills them.`,
 		},
 	}
 	f := c.Flags()
+	f.SetInterspersed(false) // what follows CMD is CMD's
 	f.Float64Var(&o.cpus, "cpus", 0.1, "CPUs of each task")
 	f.Float64Var(&o.mem, "mem", 64, "memory of each task, in MB")
 	f.StringVar(&o.name, "name", "", "name of the tasks (default: the command's)")
@@ -315,10 +319,14 @@ func (r *run) follow(ctx context.Context, s *client.Session, t *runTask, id stri
 		return
 	}
 	path := fmt.Sprintf("/frameworks/%s/executors/%s/runs/latest/", s.FrameworkID().GetValue(), id)
-	for name, out := range map[string]io.Writer{"stdout": r.cmd.OutOrStdout(), "stderr": r.cmd.ErrOrStderr()} {
+	stdout := r.cmd.OutOrStdout()
+	if r.out.json { // standard output holds nothing but JSON then
+		stdout = r.cmd.ErrOrStderr()
+	}
+	for name, out := range map[string]io.Writer{"stdout": stdout, "stderr": r.cmd.ErrOrStderr()} {
 		r.logs.Go(func() {
 			if _, err := agent.Follow(ctx, path+name, wholeFile, out, followEvery, t.done); err != nil && ctx.Err() == nil {
-				r.out.note("%s: its %s cannot be followed: %v", t.name, name, err)
+				r.out.note("%s: its %s cannot be followed: %v", t.name, name, explainAgent(err, t.agent))
 			}
 		})
 	}
@@ -363,7 +371,8 @@ func (e *events) update(t *runTask, status *mesos.TaskStatus) {
 		}
 		return
 	}
-	fmt.Fprintf(e.out, "%s  %-24s %-9s %s  %s\n", time.Now().Format(time.TimeOnly), status.GetTaskId().GetValue(), state, t.host, status.GetMessage())
+	line := fmt.Sprintf("%s  %-24s %-9s %s  %s", time.Now().Format(time.TimeOnly), status.GetTaskId().GetValue(), state, t.host, status.GetMessage())
+	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
 }
 
 func (e *events) note(format string, args ...any) {
