@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/node/api/ui"
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
 	"muster/offers/view"
@@ -54,6 +55,7 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	mux.absent("this cluster has no reservations made at run time", "/reserve", "/unreserve", "/create-volumes", "/destroy-volumes")
 	mux.absent("this cluster has no maintenance of machines", "/machine/down", "/machine/up")
 	common(mux, cfg, files, set)
+	mux.Handle("/", ui.Handler())
 	for pattern, h := range extra {
 		mux.Handle(pattern, h)
 	}
