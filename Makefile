@@ -42,7 +42,7 @@ down:
 	deploy/cluster.sh down
 
 bench: build
-	go run ./deploy/bench -tags '$(TAGS)' '$(BENCH)'
+	go run ./deploy/bench '$(BENCH)'
 
 generate:
 	deploy/deps.sh generate
