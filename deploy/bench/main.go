@@ -28,7 +28,6 @@ func main() {
 func run(ctx context.Context) error {
 	out := flag.String("o", "bench.json", "file for the results")
 	muster := flag.String("muster", "bin/muster", "the program that is measured")
-	tags := flag.String("tags", "seccomp", "build tags of the Go benchmarks")
 	child := flag.String("workload", "", "run one workload of the core and print what it took (used by this program itself)")
 	flag.Usage = help
 	flag.Parse()
@@ -43,7 +42,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := &machine{muster: program, tags: *tags}
+	m := &machine{muster: program}
 	fmt.Fprintln(os.Stderr, m.describe())
 	results := measureAll(ctx, m, chosen)
 	if len(results) == 0 {
@@ -160,7 +159,6 @@ func cannot(format string, args ...any) error {
 // machine is what is measured, and on what.
 type machine struct {
 	muster string
-	tags   string
 	idle   *idleUse // measured once for the rows that tell of it
 }
 
