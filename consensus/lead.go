@@ -90,7 +90,7 @@ func (l *leading) begin(term uint64) {
 	l.now, l.last = n, done
 	l.contacts.reset()
 	l.q.history.add(Event{Time: time.Now(), Term: term, What: "leads"})
-	l.q.cfg.Log.Info("leading", "term", term)
+	l.q.cfg.Log.Info("elected", "term", term)
 	l.calls.Go(func() {
 		defer close(done)
 		if before != nil {
@@ -116,7 +116,7 @@ func (l *leading) end(cause error) {
 	l.now = nil
 	n.finish(cause)
 	l.q.history.add(Event{Time: time.Now(), Term: n.term, What: "leads no more", Reason: cause.Error()})
-	l.q.cfg.Log.Info("leading no more", "term", n.term, "err", cause)
+	l.q.cfg.Log.Debug("leading no more", "term", n.term, "err", cause)
 	l.q.signal()
 }
 

@@ -82,6 +82,11 @@ func (c Config) Defaults() (Config, error) {
 			return c, fmt.Errorf("%w: %s: %s can be reached from other hosts: give credentials (secrets), or listen on 127.0.0.1", ErrConfig, name, addr)
 		}
 	}
+	for name, d := range map[string]time.Duration{"heartbeat": c.Heartbeat, "offer_timeout": c.OfferTimeout} {
+		if d < 0 {
+			return c, fmt.Errorf("%w: %s: %v is negative", ErrConfig, name, d)
+		}
+	}
 	c.Voters = cmp.Or(c.Voters, 3)
 	if c.Voters < 1 || c.Voters%2 == 0 {
 		return c, fmt.Errorf("%w: voters: %d is not an odd number", ErrConfig, c.Voters)
@@ -98,6 +103,21 @@ func (c Config) meshAddress() string { return net.JoinHostPort(c.Listen, strconv
 
 // ContainerDir is where the driver keeps its containers.
 func (c Config) ContainerDir() string { return filepath.Join(c.Dir, "containers") }
+
+// told is the address at which others are told to find a listener: that of an
+// interface for one which listens on all.
+func told(listen string) string {
+	ap, err := netip.ParseAddrPort(listen)
+	if err != nil || !ap.Addr().IsUnspecified() {
+		return listen
+	}
+	for _, a := range interfaceAddresses() {
+		if a.Is4() || ap.Addr().Is6() {
+			return netip.AddrPortFrom(a, ap.Port()).String()
+		}
+	}
+	return listen
+}
 
 // hostPort splits an address that Defaults has checked.
 func hostPort(addr string) (host string, port int) {

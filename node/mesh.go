@@ -137,7 +137,7 @@ func (n *Node) Admit(ctx context.Context, r p2p.AdmitRequest) ([]byte, error) {
 // record is what this node tells the others about itself.
 func (n *Node) record() p2p.NodeRecord {
 	r := p2p.NodeRecord{
-		Name: n.cfg.Name, API: n.cfg.API, AgentAPI: n.cfg.AgentAPI, Version: n.cfg.Version, Started: n.started,
+		Name: n.cfg.Name, API: told(n.cfg.API), AgentAPI: told(n.cfg.AgentAPI), Version: n.cfg.Version, Started: n.started,
 		Labels: map[string]string{},
 	}
 	if n.cfg.Zone != "" || n.cfg.Region != "" {

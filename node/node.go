@@ -100,7 +100,7 @@ func (n *Node) newQuorum() (*consensus.Quorum, error) {
 }
 
 func (n *Node) agentConfig() agent.Config {
-	ip, port := hostPort(n.cfg.AgentAPI)
+	ip, port := hostPort(told(n.cfg.AgentAPI))
 	c := agent.Config{
 		Dir: n.cfg.agentDir(), Hostname: n.cfg.Hostname, IP: ip, Port: port,
 		Resources: n.cfg.Resources, Attributes: n.cfg.Attributes, Version: n.cfg.Version,
@@ -116,10 +116,11 @@ func (n *Node) agentConfig() agent.Config {
 
 // masterInfo describes this node as the leading master.
 func (n *Node) masterInfo(id string) *mesos.MasterInfo {
-	ip, port := hostPort(n.cfg.API)
+	address := told(n.cfg.API)
+	ip, port := hostPort(address)
 	return &mesos.MasterInfo{
 		Id: &id, Ip: proto.Uint32(networkOrder(ip)), Port: proto.Uint32(uint32(port)),
-		Pid: proto.String("master@" + n.cfg.API), Hostname: proto.String(n.cfg.Hostname), Version: proto.String(n.cfg.Version),
+		Pid: proto.String("master@" + address), Hostname: proto.String(n.cfg.Hostname), Version: proto.String(n.cfg.Version),
 		Address: &mesos.Address{Hostname: proto.String(n.cfg.Hostname), Ip: proto.String(ip), Port: proto.Int32(int32(port))},
 		Capabilities: []*mesos.MasterInfo_Capability{
 			{Type: mesos.MasterInfo_Capability_AGENT_UPDATE.Enum()},

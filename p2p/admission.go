@@ -104,7 +104,7 @@ func (m *Mesh) answerJoiner(s network.Stream) {
 		m.turnAway(p, fmt.Errorf("join of %q from %s: %w", r.Name, from, err))
 	} else {
 		response.Peers = m.neighbours()
-		m.log.Info("member admitted", "peer", r.Peer, "name", r.Name)
+		m.log.Debug("joiner answered", "peer", r.Peer, "name", r.Name)
 	}
 	if err := writeFrame(s, maxAdmission, response); err != nil {
 		m.log.Debug("joiner not answered", "peer", r.Peer, "err", err)

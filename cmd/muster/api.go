@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -53,6 +54,9 @@ func flagOrEnv(c *cobra.Command, flag, env, unset string) (string, error) {
 func explain(err error, nodes *client.Client) error {
 	if errors.Is(err, client.ErrDisconnected) {
 		return fmt.Errorf("no node answers at %s: is its daemon running? Name another with --api (%w)", nodes.Address(), err)
+	}
+	if status := (*client.StatusError)(nil); errors.As(err, &status) && status.Code == http.StatusUnauthorized {
+		return fmt.Errorf("%w: say who you are with --principal or $MUSTER_PRINCIPAL, and $MUSTER_SECRET", err)
 	}
 	return err
 }
