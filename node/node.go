@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"muster/consensus"
@@ -156,6 +157,10 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.accept(); err != nil {
 		return errors.Join(err, apiListener.Close(), agentListener.Close())
 	}
+	files, err := openFiles()
+	if err != nil {
+		return errors.Join(err, apiListener.Close(), agentListener.Close())
+	}
 	// The mesh outlives the rest: what ends says so through it.
 	meshCtx, stopMesh := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMesh()
@@ -170,12 +175,23 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.agents.Run(ctx, n.agent) })
 	g.Go(func() error { return n.gateways.Run(ctx, n.gateway) })
 	g.Go(func() error { return n.views.Run(ctx) })
-	g.Go(func() error { return api.Serve(ctx, apiListener, masterHandler, n.log) })
-	g.Go(func() error { return api.Serve(ctx, agentListener, agentHandler, n.log) })
+	g.Go(func() error { return api.Serve(ctx, apiListener, masterHandler, files*5/8, n.log) })
+	g.Go(func() error { return api.Serve(ctx, agentListener, agentHandler, files/8, n.log) })
 	n.log.Info("node runs", "peer", n.mesh.ID(), "name", n.cfg.Name, "api", n.cfg.API, "agent_api", n.cfg.AgentAPI)
 	err = g.Wait()
 	stopMesh()
 	return errors.Join(err, <-meshEnded)
+}
+
+// openFiles is how many files the daemon may have open. HTTP clients get three
+// quarters of them; checkpoints, the quorum's log, the mesh and the starting of
+// tasks need the rest.
+func openFiles() (int, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("limit of open files: %w", err)
+	}
+	return int(min(limit.Cur, 1<<20)), nil
 }
 
 // watchMesh ends the node if the mesh ends before it.

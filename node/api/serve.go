@@ -16,7 +16,6 @@ import (
 
 // Limits of one listener. What is over them waits in the kernel's queue.
 const (
-	maxConnections = 20_000
 	headerTimeout  = 10 * time.Second
 	bodyTimeout    = 60 * time.Second
 	answerTimeout  = 2 * time.Minute // of a response that sets itself no other
@@ -25,8 +24,8 @@ const (
 	drainTimeout   = time.Second // for requests under way when the daemon stops
 )
 
-// Serve answers requests on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+// Serve answers requests on l, over at most max connections at a time, until ctx ends.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, max int, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -42,7 +41,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := s.Serve(newLimited(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.Serve(newLimited(l, max)); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve http on %s: %w", l.Addr(), err)
 		}
 		return nil

@@ -52,7 +52,7 @@ func serving(t *testing.T, f func(t *testing.T, w *world, p *pipes)) {
 		w, p := newWorld(t).populate(), newPipes()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- Serve(ctx, p, w.handler, nil) }()
+		go func() { ended <- Serve(ctx, p, w.handler, 100, nil) }()
 		f(t, w, p)
 		cancel()
 		if err := <-ended; err != nil {
@@ -256,7 +256,7 @@ func TestServeEndsWithItsStreams(t *testing.T) {
 		w, p := newWorld(t).lead(), newPipes()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- Serve(ctx, p, w.handler, nil) }()
+		go func() { ended <- Serve(ctx, p, w.handler, 100, nil) }()
 		c := p.dial()
 		defer c.Close()
 		resp := ask(t, c, fmt.Sprintf("POST /api/v1/scheduler HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: %d\r\n\r\n%s", jsonType, len(subscribeJSON), subscribeJSON))
