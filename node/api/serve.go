@@ -16,12 +16,12 @@ import (
 
 // Limits of one listener. What is over them waits in the kernel's queue.
 const (
-	headerTimeout  = 10 * time.Second
-	bodyTimeout    = 60 * time.Second
-	answerTimeout  = 2 * time.Minute // of a response that sets itself no other
-	idleTimeout    = 2 * time.Minute
-	maxHeader      = 64 << 10    // bytes
-	drainTimeout   = time.Second // for requests under way when the daemon stops
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 60 * time.Second
+	answerTimeout = 2 * time.Minute // of a response that sets itself no other
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10    // bytes
+	drainTimeout  = time.Second // for requests under way when the daemon stops
 )
 
 // Serve answers requests on l, over at most max connections at a time, until ctx ends.
