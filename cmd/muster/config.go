@@ -29,7 +29,7 @@ var settings = []setting{
 	{"hostname", "", "name that offers tell (default: the host's name)"},
 	{"listen", "", "IP address of the mesh (default 0.0.0.0)"},
 	{"mesh_port", 0, "TCP and UDP port of the mesh (default 5055)"},
-	{"no_mdns", "", "do not look for members on the local network (true or false)"},
+	{"no_mdns", false, "do not look for members on the local network"},
 	{"api", "", "ip:port of the cluster's API (default 127.0.0.1:5050)"},
 	{"agent_api", "", "ip:port of this node's agent API (default 127.0.0.1:5051)"},
 	{"secrets", "", "file of principals and secrets that may call the API, a pair a line"},
@@ -52,6 +52,8 @@ func addSettings(c *cobra.Command, keys ...string) {
 		}
 		name := flagOf(s.key)
 		switch s.zero.(type) {
+		case bool:
+			c.Flags().Bool(name, false, s.help)
 		case int:
 			c.Flags().Int(name, 0, s.help)
 		case time.Duration:

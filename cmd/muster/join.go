@@ -81,7 +81,7 @@ func daemonLine(c *cobra.Command) string {
 	line := "muster daemon"
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Name == "config" || slices.ContainsFunc(settings, func(s setting) bool { return flagOf(s.key) == f.Name }) {
-			line += " --" + f.Name + " " + f.Value.String()
+			line += " --" + f.Name + "=" + f.Value.String()
 		}
 	})
 	return line

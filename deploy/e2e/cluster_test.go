@@ -111,7 +111,7 @@ func (d *daemon) voters() int {
 
 func (d *daemon) join(token string) {
 	d.t.Helper()
-	d.muster("join", token, "--dir", d.dir, "--name", d.name, "--no-mdns", "true")
+	d.muster("join", token, "--dir", d.dir, "--name", d.name, "--no-mdns")
 }
 
 // muster runs the command line and returns what it printed; it must succeed.
@@ -153,7 +153,7 @@ func (d *daemon) start() {
 	}
 	defer log.Close()
 	d.cmd = exec.Command(binary, append([]string{"daemon", "--dir", d.dir, "--name", d.name, "--hostname", d.ip, "--listen", d.ip,
-		"--api", d.api(), "--agent-api", d.agentAPI(), "--no-mdns", "true", "--resources", "cpus:8;mem:4096;disk:4096"}, d.args...)...)
+		"--api", d.api(), "--agent-api", d.agentAPI(), "--no-mdns", "--resources", "cpus:8;mem:4096;disk:4096"}, d.args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.cmd.Start(); err != nil {

@@ -15,7 +15,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	join := func(token, want string) {
 		t.Helper()
 		dir := t.TempDir()
-		_, err := command("join", token, "--dir", dir, "--no-mdns", "true")
+		_, err := command("join", token, "--dir", dir, "--no-mdns")
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("join: %v, want %q", err, want)
 		}

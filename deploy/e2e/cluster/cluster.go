@@ -71,7 +71,7 @@ func (c *Cluster) found(ctx context.Context) error {
 		return err
 	}
 	for _, d := range c.Daemons[1:] {
-		if _, err := d.run(ctx, "join", founded.Token, "--dir", d.Dir, "--name", d.Name, "--no-mdns", "true"); err != nil {
+		if _, err := d.run(ctx, "join", founded.Token, "--dir", d.Dir, "--name", d.Name, "--no-mdns"); err != nil {
 			return err
 		}
 		if err := d.Start(); err != nil {

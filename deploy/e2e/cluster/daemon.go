@@ -69,7 +69,7 @@ func (d *Daemon) Start() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(d.muster, "daemon", "--dir", d.Dir, "--name", d.Name, "--hostname", d.IP, "--listen", d.IP,
-		"--api", d.API(), "--agent-api", d.AgentAPI(), "--no-mdns", "true", "--resources", d.resources)
+		"--api", d.API(), "--agent-api", d.AgentAPI(), "--no-mdns", "--resources", d.resources)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for whoever started it
 	if err := cmd.Start(); err != nil {
