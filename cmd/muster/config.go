@@ -46,6 +46,7 @@ var settings = []setting{
 // addSettings adds the flags of some settings, and the one that names the file.
 func addSettings(c *cobra.Command, keys ...string) {
 	c.Flags().String("config", "", "configuration file (default "+configFile+", if there is one)")
+	_ = c.MarkFlagFilename("config") // the flag exists
 	for _, s := range settings {
 		if !slices.Contains(keys, s.key) {
 			continue
@@ -60,6 +61,12 @@ func addSettings(c *cobra.Command, keys ...string) {
 			c.Flags().Duration(name, 0, s.help)
 		default:
 			c.Flags().String(name, "", s.help)
+		}
+		switch s.key { // what the shell completes
+		case "dir":
+			_ = c.MarkFlagDirname(name) // the flag exists
+		case "secrets", "log_file":
+			_ = c.MarkFlagFilename(name) // the flag exists
 		}
 	}
 }

@@ -21,7 +21,7 @@ func logsCommand() *cobra.Command {
 	var follow, stderr bool
 	var framework string
 	c := &cobra.Command{
-		Use: "logs TASK", Short: "Print what a task has written", GroupID: "use", Args: one("TASK"),
+		Use: "logs TASK", Short: "Print what a task has written", GroupID: "use", Args: one("TASK"), ValidArgsFunction: completeTask,
 		RunE: func(c *cobra.Command, args []string) error {
 			nodes, err := connect(c)
 			if err != nil {
@@ -39,6 +39,23 @@ func logsCommand() *cobra.Command {
 	c.Flags().StringVar(&framework, "framework", "", "ID of the task's framework, where several have such a task")
 	addAPI(c)
 	return c
+}
+
+// completeTask proposes the IDs of running tasks to the shell.
+func completeTask(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	nodes, err := connect(c)
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	r, err := nodes.Get(c.Context(), master.Call_GET_TASKS)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var ids []cobra.Completion
+	for _, t := range r.GetGetTasks().GetTasks() {
+		ids = append(ids, t.GetTaskId().GetValue())
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
 func printLog(c *cobra.Command, nodes *client.Client, framework, id, name string, follow bool) error {

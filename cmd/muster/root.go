@@ -43,6 +43,7 @@ Run something:            muster run -- echo hello`,
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see `%s --help`", err, c.CommandPath())
 	})
+	c.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	c.AddGroup(
 		&cobra.Group{ID: "node", Title: "Nodes:"},
 		&cobra.Group{ID: "use", Title: "Use a cluster:"},
