@@ -150,6 +150,48 @@ func TestEndIsKeptWhileNoDaemonRuns(t *testing.T) {
 	}
 }
 
+// What cannot be written at first is a directory here, and a full disk elsewhere.
+func TestEndIsRecordedOnceItCanBe(t *testing.T) {
+	b := newBench(t)
+	spec := b.shell("while ! test -e go; do sleep 0.01; done; exit 9")
+	b.daemon(spec, 0)
+	dir := state.Dir(filepath.Join(b.cfg.Dir, string(spec.ID)))
+	inTheWay := filepath.Join(string(dir), ".exit.json")
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(spec.Sandbox, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the shim's complaint", func() bool {
+		log, err := os.ReadFile(dir.Log())
+		return err == nil && strings.Contains(string(log), ".exit.json")
+	})
+	if ended, err := dir.Ended(); ended != nil || err != nil {
+		t.Fatalf("an end that cannot be written: %+v, %v", ended, err)
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if exit := b.wait(spec); exit.Code != 9 || exit.Lost {
+		t.Fatalf("exit %+v", exit)
+	}
+}
+
+func TestContainerIsDestroyedWhileItsEndCannotBeRecorded(t *testing.T) {
+	b := newBench(t)
+	spec := b.shell("sleep 1000")
+	if _, err := b.Start(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(b.cfg.Dir, string(spec.ID), ".exit.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Destroy(t.Context(), spec.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDaemonKilledAtAnyMomentOfAStart(t *testing.T) {
 	b := newBench(t)
 	for after := time.Millisecond; after < 100*time.Millisecond; after += 7 * time.Millisecond {

@@ -69,10 +69,27 @@ func run(dir state.Dir) error {
 	}
 	send(driver, state.Report{Started: c.started})
 	ended := c.wait()
-	if err := dir.WriteEnded(ended); err != nil {
+	if err := record(dir, ended); err != nil {
 		return fmt.Errorf("record the end: %w", err)
 	}
 	return state.Remove(task.Cgroup, time.Now().Add(10*time.Second))
+}
+
+// record writes the end down. Nobody else saw it, so while it cannot be written,
+// as on a full disk, the shim stays and tries again: until the container's
+// directory is gone, or its driver ends the shim.
+func record(dir state.Dir, ended *state.Ended) error {
+	const first = 100 * time.Millisecond
+	for wait := first; ; wait = min(2*wait, 2*time.Second) {
+		err := dir.WriteEnded(ended)
+		if err == nil || !dir.Exists() {
+			return err
+		}
+		if wait == first {
+			fmt.Fprintln(os.Stderr, "muster-shim: the end is not recorded yet:", err)
+		}
+		time.Sleep(wait)
+	}
 }
 
 // ready makes this process known as the shim of dir's task.
