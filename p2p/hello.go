@@ -179,8 +179,29 @@ func (m *Mesh) answerHello(s network.Stream) {
 		m.log.Debug("greeting broken off", "peer", peerID(p), "err", err)
 	case last.Refusal != nil:
 		m.refusedBy(p, last.Refusal.err())
-	case m.roster.shake(p, s.Conn().ID()):
-		m.welcomed(p, s.Conn().ID(), false)
+	default:
+		m.supersede(s.Conn())
+		if m.roster.shake(p, s.Conn().ID()) {
+			m.welcomed(p, s.Conn().ID(), false)
+		}
+	}
+}
+
+// crossing is how far apart two nodes that dial each other at once may connect.
+const crossing = time.Second
+
+// supersede ends the connections that a peer had before the one on which it has
+// just greeted. It greets again only if they are gone for it: its process was
+// started anew. Over QUIC nothing else tells this side so before the idle timeout,
+// and streams would be opened on a connection that nobody answers.
+func (m *Mesh) supersede(fresh network.Conn) {
+	p := fresh.RemotePeer()
+	for _, c := range m.host.Network().ConnsToPeer(p) {
+		if fresh.Stat().Opened.Sub(c.Stat().Opened) > crossing {
+			m.roster.part(p, c.ID())
+			m.log.Debug("connection superseded", "peer", peerID(p))
+			m.spawn(func(context.Context) { _ = c.Close() })
+		}
 	}
 }
 

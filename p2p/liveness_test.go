@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,18 @@ func outside(t *testing.T, c *p2ptest.Cluster, env ...string) (*exec.Cmd, p2p.Pe
 	if err := p2p.Join(t.Context(), dir, tokenFor(c, 0).String(), cfg); err != nil {
 		t.Fatal(err)
 	}
+	cmd := process(t, dir, env...)
+	self, err := p2p.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitAlive(t, c.Mesh(0), self.Peer, true)
+	return cmd, self.Peer
+}
+
+// process runs the member of a directory as a process.
+func process(t *testing.T, dir string, env ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(append(os.Environ(), childDir+"="+dir), env...)
 	cmd.Stderr = os.Stderr
@@ -42,12 +55,7 @@ func outside(t *testing.T, c *p2ptest.Cluster, env ...string) (*exec.Cmd, p2p.Pe
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
 	})
-	self, err := p2p.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	awaitAlive(t, c.Mesh(0), self.Peer, true)
-	return cmd, self.Peer
+	return cmd
 }
 
 // freeze stops a process and waits until all of it has.
@@ -112,6 +120,42 @@ func TestFrozenAndKilledPeersAreNoticed(t *testing.T) {
 			_ = cmd.Process.Kill()
 			t.Logf("killed: noticed after %s", awaitAlive(t, m, p, false))
 		})
+	}
+}
+
+// Over QUIC nothing tells that the process at the other end is another one, but
+// that it greets again.
+func TestRestartedPeerIsReachedAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	c := p2ptest.New(t, 1, func(c *p2p.Config) {
+		loud(c)
+		c.NoQUIC, c.NoTCP, c.AliveTimeout = false, true, time.Minute
+	})
+	c.Lead(0, 1)
+	cmd, p := outside(t, c, "P2P_TEST_QUIC=1")
+	m := c.Mesh(0)
+	for range 8 { // libp2p prefers the connection that has the most
+		dial(t, m, p, "echo")
+	}
+	<-time.After(1200 * time.Millisecond) // no two nodes that dial each other at once
+	_ = cmd.Process.Kill()
+	dir := strings.TrimPrefix(cmd.Env[len(cmd.Env)-2], childDir+"=")
+	process(t, dir, "P2P_TEST_QUIC=1")
+	began := time.Now()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		s, err := m.Dial(ctx, p, "echo")
+		cancel()
+		if err == nil {
+			_ = s.Close()
+			t.Logf("reached after %s", time.Since(began))
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("a peer that was started again is not reached: %v", err)
+		}
 	}
 }
 
