@@ -1,5 +1,5 @@
 #!/bin/bash
-# A tour: three nodes on this machine run tasks for two frameworks, one of them
+# A tour: three nodes on this machine run tasks for three frameworks, one of them
 # somebody else's; the tasks are measured; the leader is killed and nothing is lost.
 # Ends with 0 if all of it happened.
 set -euo pipefail

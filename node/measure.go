@@ -135,7 +135,7 @@ func (n *Node) agentGauges(emit metrics.Emit) {
 	}
 	for state, name := range taskGauges {
 		n := float64(states[state])
-		if count, ended := s.Counts.Updates[state]; ended && terminalGauge[state] {
+		if count, ended := s.Counts.Updates[state]; ended && state.Terminal() {
 			n = float64(count)
 		}
 		emit("slave/tasks_"+name, n)
@@ -151,10 +151,4 @@ func (n *Node) agentGauges(emit metrics.Emit) {
 		emit("slave/"+name+"_total", total[name])
 		emit("slave/"+name+"_used", used[name])
 	}
-}
-
-// terminalGauge marks the states that are counted over the agent's life, not now.
-var terminalGauge = map[mesos.TaskState]bool{
-	mesos.TaskState_TASK_FINISHED: true, mesos.TaskState_TASK_FAILED: true, mesos.TaskState_TASK_KILLED: true,
-	mesos.TaskState_TASK_LOST: true, mesos.TaskState_TASK_ERROR: true, mesos.TaskState_TASK_DROPPED: true, mesos.TaskState_TASK_GONE: true,
 }

@@ -72,7 +72,7 @@ func (m *Master) mergeExecutors(a *agent, reg *protocol.Register) {
 		}
 	}
 	for _, t := range reg.GetTasks() { // what still has a task is there, named or not
-		if !terminal(t.GetState()) {
+		if !t.GetState().Terminal() {
 			have[[2]string{t.GetFrameworkId().GetValue(), t.GetExecutorId().GetValue()}] = true
 		}
 	}
@@ -181,7 +181,7 @@ func (m *Master) adoptTask(a *agent, f *framework, msg *mesos.Task) *task {
 
 // refresh takes in how an agent's task has gone on while the agent was away.
 func (m *Master) refresh(a *agent, t *task, msg *mesos.Task) {
-	if terminal(t.msg.GetState()) || msg.State == nil || msg.GetState() == t.msg.GetState() {
+	if t.msg.GetState().Terminal() || msg.State == nil || msg.GetState() == t.msg.GetState() {
 		return
 	}
 	own := copyTask(t.msg)
@@ -190,7 +190,7 @@ func (m *Master) refresh(a *agent, t *task, msg *mesos.Task) {
 		own.Statuses = msg.GetStatuses()
 	}
 	t.msg = own
-	if terminal(own.GetState()) {
+	if own.GetState().Terminal() {
 		m.release(a, t)
 	}
 	if !t.duplicate {

@@ -69,7 +69,7 @@ func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
 			return
 		}
 		t.updates = t.updates[1:]
-		if terminal(t.state) && len(t.updates) == 0 {
+		if t.state.Terminal() && len(t.updates) == 0 {
 			delete(a.tasks, key)
 		}
 	case *protocol.MasterToAgent_ShutdownFramework:
@@ -91,7 +91,7 @@ func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
 
 // turn gives a task its next state.
 func (s *simulation) turn(a *simAgent, t *simTask, state mesos.TaskState) {
-	if terminal(t.state) {
+	if t.state.Terminal() {
 		return
 	}
 	t.state = state

@@ -68,7 +68,7 @@ func (m *Master) addTask(a *agent, t *task) {
 	if !t.duplicate && f != nil {
 		f.tasks[t.id] = t
 	}
-	if terminal(t.msg.GetState()) {
+	if t.msg.GetState().Terminal() {
 		t.freed = true
 	} else {
 		m.use(a, f, t.resources)
@@ -128,7 +128,7 @@ func (m *Master) setState(t *task, s *mesos.TaskStatus, latest ...mesos.TaskStat
 		state = l
 	}
 	msg := copyTask(t.msg)
-	if !terminal(msg.GetState()) {
+	if !msg.GetState().Terminal() {
 		msg.State = state.Enum()
 	}
 	kept := s
@@ -148,7 +148,7 @@ func (m *Master) setState(t *task, s *mesos.TaskStatus, latest ...mesos.TaskStat
 	t.msg = msg
 	if a := m.agents[t.agent]; a != nil {
 		switch e := a.executors[t.framework][t.executorID]; {
-		case terminal(msg.GetState()):
+		case msg.GetState().Terminal():
 			m.release(a, t)
 		case e != nil && msg.GetState() != mesos.TaskState_TASK_STAGING:
 			e.started = true
@@ -165,17 +165,6 @@ func (t *task) setSeen(s *mesos.TaskStatus) {
 	msg.StatusUpdateState = s.GetState().Enum()
 	msg.StatusUpdateUuid = s.GetUuid()
 	t.msg = msg
-}
-
-// terminal reports whether a task in this state is over.
-func terminal(s mesos.TaskState) bool {
-	switch s {
-	case mesos.TaskState_TASK_FINISHED, mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_KILLED,
-		mesos.TaskState_TASK_ERROR, mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_DROPPED,
-		mesos.TaskState_TASK_GONE, mesos.TaskState_TASK_GONE_BY_OPERATOR:
-		return true
-	}
-	return false
 }
 
 // addExecutor brings in an executor of an agent and counts what it uses.

@@ -50,9 +50,9 @@ func (m *Master) agentUnreachable(a *agent, since time.Time, why string) {
 		s := m.status(t.id, a.id, t.executorID, f.aware(mesos.TaskState_TASK_UNREACHABLE),
 			mesos.TaskStatus_REASON_AGENT_REMOVED, "Agent "+a.info.GetHostname()+" is unreachable: "+why)
 		s.UnreachableTime = timeInfo(since)
-		told := t.msg.StatusUpdateState != nil && terminal(t.msg.GetStatusUpdateState())
+		told := t.msg.StatusUpdateState != nil && t.msg.GetStatusUpdateState().Terminal()
 		msg := copyTask(t.msg)
-		if !terminal(msg.GetState()) {
+		if !msg.GetState().Terminal() {
 			msg.State = s.State
 			msg.Statuses = append(msg.Statuses[:len(msg.Statuses):len(msg.Statuses)], s)
 		}
@@ -128,7 +128,7 @@ func (m *Master) welcomeBack(a *agent, found []*task) {
 			s := m.status(id, a.id, t.executorID, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_RECONCILIATION,
 				"Unreachable agent reregistered without the task")
 			gone := copyTask(t.msg)
-			if !terminal(gone.GetState()) {
+			if !gone.GetState().Terminal() {
 				gone.State = s.State
 			}
 			m.publish(view.TaskEvent(gone, s, true))

@@ -53,7 +53,7 @@ func (m *Master) updateDuplicate(a *agent, t *task, s *mesos.TaskStatus, latest 
 	if len(s.GetUuid()) > 0 {
 		m.sendAcknowledgement(a, t.framework, t.id, s.GetUuid())
 	}
-	if terminal(s.GetState()) {
+	if s.GetState().Terminal() {
 		m.removeTask(t)
 	}
 }
@@ -97,7 +97,7 @@ func (m *Master) acknowledge(f *framework, call *scheduler.Call_Acknowledge) {
 		if t.msg.StatusUpdateState == nil {
 			return // this leader has sent no update of it
 		}
-		if terminal(t.msg.GetStatusUpdateState()) && string(t.msg.GetStatusUpdateUuid()) == string(call.GetUuid()) {
+		if t.msg.GetStatusUpdateState().Terminal() && string(t.msg.GetStatusUpdateUuid()) == string(call.GetUuid()) {
 			m.removeTask(t)
 			f.done.add(id)
 		}

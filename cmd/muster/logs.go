@@ -72,7 +72,7 @@ func printLog(c *cobra.Command, nodes *client.Client, framework, id, name string
 		return err
 	}
 	done := make(chan struct{})
-	if !follow || client.Terminal(t.GetState()) {
+	if !follow || t.GetState().Terminal() {
 		close(done)
 	} else {
 		go awaitEnd(c.Context(), nodes, t, done)
@@ -102,7 +102,7 @@ func awaitEnd(ctx context.Context, nodes *client.Client, t *mesos.Task, done cha
 		case <-tick.C:
 		}
 		now, err := findTask(ctx, nodes, t.GetFrameworkId().GetValue(), t.GetTaskId().GetValue())
-		if err == nil && client.Terminal(now.GetState()) {
+		if err == nil && now.GetState().Terminal() {
 			return
 		}
 	}

@@ -221,20 +221,24 @@ func (r *run) handle(ctx context.Context, s *client.Session, e *scheduler.Event)
 	return nil
 }
 
-// offered launches on each offer as many tasks as fit, and declines the rest.
+// offered spreads tasks over the offers, launches on each what fits, and declines the rest.
 func (r *run) offered(ctx context.Context, s *client.Session, offers []*mesos.Offer) error {
-	for _, offer := range offers {
-		tasks, err := r.fit(offer)
+	places := make([]*place, len(offers))
+	for i, offer := range offers {
+		free, err := resource.FromProto(offer.GetResources())
 		if err != nil {
-			return err
+			return fmt.Errorf("offer %s: %w", offer.GetId().GetValue(), err)
 		}
-		if len(tasks) == 0 {
-			if err := s.Decline(ctx, 5, offer.GetId()); err != nil {
-				return err
-			}
-			continue
+		places[i] = &place{offer: offer, free: free}
+	}
+	share := (len(r.waiting) + len(places) - 1) / max(len(places), 1)
+	for _, most := range []int{share, len(r.waiting)} { // evenly first, then wherever there is room
+		for _, p := range places {
+			r.fill(p, most)
 		}
-		if err := s.Accept(ctx, 5, []*mesos.OfferID{offer.GetId()}, client.Launch(tasks...)); err != nil {
+	}
+	for _, p := range places {
+		if err := p.answer(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -244,31 +248,38 @@ func (r *run) offered(ctx context.Context, s *client.Session, offers []*mesos.Of
 	return nil
 }
 
-// fit makes tasks for what offer holds.
-func (r *run) fit(offer *mesos.Offer) ([]*mesos.TaskInfo, error) {
-	free, err := resource.FromProto(offer.GetResources())
-	if err != nil {
-		return nil, fmt.Errorf("offer %s: %w", offer.GetId().GetValue(), err)
+// place is one offer with the tasks that are to run on it.
+type place struct {
+	offer *mesos.Offer
+	free  resource.Set
+	tasks []*mesos.TaskInfo
+}
+
+func (p *place) answer(ctx context.Context, s *client.Session) error {
+	if len(p.tasks) == 0 {
+		return s.Decline(ctx, 5, p.offer.GetId())
 	}
-	role := offer.GetAllocationInfo().GetRole()
-	need := r.need.Allocate(role)
-	var tasks []*mesos.TaskInfo
-	for len(r.waiting) > 0 && free.Contains(need) {
+	return s.Accept(ctx, 5, []*mesos.OfferID{p.offer.GetId()}, client.Launch(p.tasks...))
+}
+
+// fill adds tasks to p while they fit, up to most.
+func (r *run) fill(p *place, most int) {
+	need := r.need.Allocate(p.offer.GetAllocationInfo().GetRole())
+	for len(r.waiting) > 0 && len(p.tasks) < most && p.free.Contains(need) {
 		name := r.waiting[0]
 		r.waiting = r.waiting[1:]
-		free = free.Sub(need)
+		p.free = p.free.Sub(need)
 		id := name + "." + uuid.NewString()[:8]
-		address := offer.GetUrl().GetAddress()
+		address := p.offer.GetUrl().GetAddress()
 		r.tasks[id] = &runTask{
-			name: name, host: offer.GetHostname(), done: make(chan struct{}),
+			name: name, host: p.offer.GetHostname(), done: make(chan struct{}),
 			agent: fmt.Sprintf("%s:%d", cmp.Or(address.GetIp(), address.GetHostname()), address.GetPort()),
 		}
-		tasks = append(tasks, &mesos.TaskInfo{
-			Name: &name, TaskId: &mesos.TaskID{Value: &id}, AgentId: offer.GetAgentId(),
+		p.tasks = append(p.tasks, &mesos.TaskInfo{
+			Name: &name, TaskId: &mesos.TaskID{Value: &id}, AgentId: p.offer.GetAgentId(),
 			Resources: need.Proto(), Command: r.command,
 		})
 	}
-	return tasks, nil
 }
 
 // updated follows one task; a task that never started is launched again.
@@ -290,7 +301,7 @@ func (r *run) updated(ctx context.Context, s *client.Session, status *mesos.Task
 		delete(r.tasks, id)
 		r.waiting = append(r.waiting, t.name)
 		return s.Revive(ctx)
-	case client.Terminal(state):
+	case state.Terminal():
 		t.end()
 		r.ended++
 		if state != mesos.TaskState_TASK_FINISHED {

@@ -228,7 +228,7 @@ func (f *framework) reach(ctx context.Context, state mesos.TaskState, ids ...str
 			if ok && s.GetState() == state && s.at.After(last) {
 				last = s.at
 			}
-			if ok && s.GetState() != state && client.Terminal(s.GetState()) {
+			if ok && s.GetState() != state && s.GetState().Terminal() {
 				wrong = fmt.Errorf("%s is %v: %s", id, s.GetState(), s.GetMessage())
 			}
 			return ok && s.GetState() == state

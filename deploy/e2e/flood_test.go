@@ -64,9 +64,6 @@ func neverRead(t *testing.T, d *daemon) (list []net.Conn) {
 			t.Fatal(err)
 		}
 		slowReader(t, d, conn)
-		if !established(t, conn) {
-			t.Error("a stream that is not read is closed at once, or is not seen")
-		}
 		list = append(list, conn)
 	}
 	return list

@@ -200,7 +200,7 @@ func (f *framework) end(ids ...string) {
 		defer f.mu.Unlock()
 		missing = missing[:0]
 		for _, id := range ids {
-			if s := f.states[id]; len(s) == 0 || !client.Terminal(s[len(s)-1]) {
+			if s := f.states[id]; len(s) == 0 || !s[len(s)-1].Terminal() {
 				missing = append(missing, fmt.Sprint(id, s))
 			}
 		}

@@ -47,7 +47,7 @@ func (a *Agent) restore(state *checkpoint.State) {
 	for _, saved := range state.Sorted() {
 		t := restored(saved, known)
 		a.add(t)
-		if checkpoint.Terminal(saved.State()) {
+		if saved.State().Terminal() {
 			t.phase = ended
 		} else if _, flat, err := claim(t.info().GetResources()); err == nil {
 			t.claim = flat
@@ -93,7 +93,7 @@ func (a *Agent) adopt() {
 func (a *Agent) destroyOrphans(ids []isolate.ID) {
 	owned := make(map[isolate.ID]bool, len(a.tasks))
 	for _, t := range a.tasks {
-		if !checkpoint.Terminal(t.state()) { // how it ended is not on disk yet: its container tells
+		if !t.state().Terminal() { // how it ended is not on disk yet: its container tells
 			owned[t.containerID()] = true
 		}
 	}

@@ -65,7 +65,7 @@ func (a *Agent) written(t *task, u *update) {
 	state := u.status.GetState()
 	a.counts.update(state)
 	a.board.put(t.key, a.view(t))
-	if checkpoint.Terminal(state) {
+	if state.Terminal() {
 		a.log.Info("task ended", "framework_id", t.key.Framework, "task_id", t.key.Task, "state", state.String(), "message", u.status.GetMessage())
 		if !t.refusal {
 			a.destroy(t.containerID(), t.measured)
@@ -143,7 +143,7 @@ func (a *Agent) acknowledged(t *task) {
 	state := t.updates[t.acked].status.GetState()
 	t.acked++
 	t.sending = sending{}
-	if checkpoint.Terminal(state) {
+	if state.Terminal() {
 		a.remove(t)
 		return
 	}
@@ -159,7 +159,7 @@ func (a *Agent) settle() {
 }
 
 func (a *Agent) settleTask(t *task) {
-	if !a.purging && !t.framework.shutdown || !checkpoint.Terminal(t.state()) {
+	if !a.purging && !t.framework.shutdown || !t.state().Terminal() {
 		return
 	}
 	a.send(updateMessage(t, t.updates[len(t.updates)-1].status, t.state()))

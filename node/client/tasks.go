@@ -30,7 +30,7 @@ func (t *tasks) seen(status *mesos.TaskStatus) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.unclear, status.GetTaskId().GetValue())
-	if Terminal(status.GetState()) {
+	if status.GetState().Terminal() {
 		delete(t.open, status.GetTaskId().GetValue())
 	}
 }
@@ -51,15 +51,4 @@ func (t *tasks) doubtful() (list []*scheduler.Call_Reconcile_Task) {
 		list = append(list, t.open[id])
 	}
 	return list
-}
-
-// Terminal says whether a task in this state has ended for good.
-func Terminal(state mesos.TaskState) bool {
-	switch state {
-	case mesos.TaskState_TASK_FINISHED, mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_KILLED,
-		mesos.TaskState_TASK_ERROR, mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_DROPPED,
-		mesos.TaskState_TASK_GONE, mesos.TaskState_TASK_GONE_BY_OPERATOR:
-		return true
-	}
-	return false
 }

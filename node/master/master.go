@@ -77,7 +77,8 @@ func (m *Master) Lead(ctx context.Context, term uint64, facts *registry.State) {
 	m.reign.Store(nil)
 	viewing.Wait()
 	r.close()
-	m.log.Info("leadership ended", "term", term, "cause", context.Cause(ctx))
+	m.log.Info("leadership ended", "term", term, "cause", context.Cause(r.ctx))
+	r.end(nil)
 }
 
 // Agents is the port of agents' links.
@@ -93,6 +94,9 @@ func (m *Master) Gateways() link.Port[*protocol.GatewayToMaster, *protocol.Maste
 // errReignEnded: the node stopped leading while a link gave it a message.
 var errReignEnded = errors.New("leadership ended")
 
+// errCoreFailed: the core panicked on an input that nobody sent.
+var errCoreFailed = errors.New("the core failed")
+
 // core is what decides: an offers.Master.
 type core interface {
 	Step(now time.Time, in offers.Input) []offers.Effect
@@ -102,6 +106,7 @@ type core interface {
 // reign is one leadership: the core, its links, and its view.
 type reign struct {
 	ctx     context.Context // ends with the leadership
+	end     context.CancelCauseFunc
 	m       *Master
 	term    uint64
 	core    core // owned by run
@@ -121,8 +126,9 @@ type reign struct {
 const inboxSize = 4096
 
 func newReign(ctx context.Context, m *Master, core core, term uint64) *reign {
+	ctx, end := context.WithCancelCause(ctx)
 	return &reign{
-		ctx: ctx, m: m, term: term, core: core,
+		ctx: ctx, end: end, m: m, term: term, core: core,
 		inbox:     make(chan offers.Input, inboxSize),
 		replica:   link.NewReplica(),
 		committed: newMailbox[offers.Input](),
@@ -177,8 +183,10 @@ func (r *reign) step(in offers.Input) {
 	}
 }
 
-// survive goes on after an input on which the core panics: else whoever sends it
+// survive goes on after a message on which the core panics: else whoever sends it
 // again would end one leader after the other. The link that it came over is closed.
+// Any other input is the core's own affair: the reign ends, and the next one starts
+// from the registry.
 func (r *reign) survive(in offers.Input) {
 	p := recover()
 	if p == nil {
@@ -190,6 +198,8 @@ func (r *reign) survive(in offers.Input) {
 		r.disconnect(offers.Disconnect{Link: in.Link, Reason: "the leader failed on its message"})
 	case offers.FromGateway:
 		r.disconnect(offers.Disconnect{Link: in.Link, Reason: "the leader failed on its message"})
+	default:
+		r.end(errCoreFailed)
 	}
 }
 

@@ -227,6 +227,28 @@ func TestInputOnWhichTheCoreFailsCostsItsLinkOnly(t *testing.T) {
 	})
 }
 
+// late is a core that panics when its time comes, again and again.
+type late struct{ fragile }
+
+func (*late) Deadline() time.Time { return time.Now().Add(time.Second) }
+
+func (l *late) Step(now time.Time, in offers.Input) []offers.Effect {
+	if _, ok := in.(offers.Tick); ok {
+		panic("poison")
+	}
+	return l.fragile.Step(now, in)
+}
+
+func TestCoreThatFailsByItselfEndsItsReign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReign(t.Context(), newRig(t).Master, &late{fragile{map[offers.Link]bool{}}}, 5)
+		r.run() // returns, though the node still leads
+		if cause := context.Cause(r.ctx); !errors.Is(cause, errCoreFailed) {
+			t.Fatal(cause)
+		}
+	})
+}
+
 func TestEachLeadershipHasANameOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

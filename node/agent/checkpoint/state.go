@@ -108,7 +108,7 @@ func (s *State) acknowledge(a *Acknowledged) {
 		return
 	}
 	t.Acked++
-	if t.Acked == len(t.Updates) && Terminal(t.State()) {
+	if t.Acked == len(t.Updates) && t.State().Terminal() {
 		s.complete(key)
 	}
 }
@@ -207,14 +207,4 @@ func (t *Task) records() []*Record {
 // Key names the launched task.
 func (l *Launch) Key() Key {
 	return Key{l.GetFrameworkId().GetValue(), l.GetTask().GetTaskId().GetValue()}
-}
-
-// Terminal tells whether a task in this state has ended for good.
-func Terminal(s mesos.TaskState) bool {
-	switch s {
-	case mesos.TaskState_TASK_FINISHED, mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_KILLED, mesos.TaskState_TASK_ERROR,
-		mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_DROPPED, mesos.TaskState_TASK_GONE, mesos.TaskState_TASK_GONE_BY_OPERATOR:
-		return true
-	}
-	return false
 }
