@@ -56,7 +56,11 @@ func (a *Agent) makeSandbox(l *checkpoint.Launch) error {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
 	for _, name := range []string{"stdout", "stderr"} {
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+		// Excluding also what a task that runs already has put in its place, a link out of the sandbox for one.
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("make sandbox: %w", err)
 		}
