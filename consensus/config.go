@@ -89,7 +89,8 @@ func (c Config) withDefaults() (Config, error) {
 func (c Config) lease() time.Duration { return c.Heartbeat * 3 / 5 }
 
 // hurry is how soon a follower gives up a leader that is probably gone: later
-// than the lease, so that a leader that is not gone has ended by then.
+// than the lease, so that a leader that is not gone has ended by then. Raft takes
+// no shorter timeout than the lease, so neither can be set without the other.
 func (c Config) hurry() time.Duration { return c.Heartbeat * 7 / 10 }
 
 // rpcTimeout bounds one exchange with a peer.
