@@ -168,7 +168,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	go func() { meshEnded <- n.mesh.Run(meshCtx) }()
 	g.Go(func() error { return n.watchMesh(ctx, meshEnded) })
-	g.Go(func() error { return n.quorum.Run(ctx) })
+	g.Go(func() error { return n.runQuorum(ctx) })
 	g.Go(func() error { return n.herald(ctx) })
 	g.Go(func() error { return n.monitor.Run(ctx) })
 	g.Go(func() error { return n.agent.Run(ctx) })
@@ -177,10 +177,20 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.views.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, apiListener, masterHandler, files*5/8, n.log) })
 	g.Go(func() error { return api.Serve(ctx, agentListener, agentHandler, files/8, n.log) })
-	n.log.Info("node runs", "peer", n.mesh.ID(), "name", n.cfg.Name, "api", n.cfg.API, "agent_api", n.cfg.AgentAPI)
 	err = g.Wait()
 	stopMesh()
 	return errors.Join(err, <-meshEnded)
+}
+
+// runQuorum waits for the mesh: who leads must be able to say so.
+func (n *Node) runQuorum(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.mesh.Ready():
+	}
+	n.log.Info("node runs", "peer", n.mesh.ID(), "name", n.cfg.Name, "api", n.cfg.API, "agent_api", n.cfg.AgentAPI)
+	return n.quorum.Run(ctx)
 }
 
 // openFiles is how many files the daemon may have open. HTTP clients get three

@@ -60,7 +60,7 @@ type NodesView struct {
 
 func (n *Node) nodes() NodesView {
 	leadership, _ := n.mesh.Directory().Leadership()
-	out := NodesView{ClusterID: n.mesh.ClusterID(), Cluster: n.mesh.ClusterName(), Leader: leadership.Leader, Term: leadership.Term}
+	out := NodesView{ClusterID: n.mesh.ClusterID(), Cluster: n.mesh.ClusterName(), Leader: leadership.Leader, Term: leadership.Term, Nodes: []NodeView{}}
 	role := map[p2p.PeerID]string{}
 	for _, v := range leadership.Voters {
 		role[v] = "voter"

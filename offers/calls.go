@@ -79,10 +79,16 @@ func (m *Master) call(l Link, msg *protocol.Call) {
 	m.serve(l, msg.GetCallId(), f, call)
 }
 
-// hold keeps a call whose stream an earlier leader had answered, and whose gateway
-// has not announced it yet; calls and streams may come by different gateways.
+// hold keeps a call whose stream an earlier leader had answered, and which has not
+// begun here: its gateway has not announced it yet, for calls and streams may come
+// by different gateways; or it has, and the registry has still to hear of it.
 func (m *Master) hold(f *framework, l Link, msg *protocol.Call) bool {
-	if !f.awaited || msg.SessionId == nil || f.expected != msg.GetSessionId() || len(f.held) >= maxHeld {
+	if msg.SessionId == nil || len(f.held) >= maxHeld {
+		return false
+	}
+	awaited := f.awaited && f.expected == msg.GetSessionId()
+	begins := f.session != nil && !f.session.begun && f.session.id == msg.GetSessionId()
+	if !awaited && !begins {
 		return false
 	}
 	f.held = append(f.held, heldCall{l, msg})

@@ -114,6 +114,7 @@ func (m *Master) proposeAdmission(f *framework, session string, greet bool) {
 		if err != nil {
 			// The stream ends without an ERROR: the framework may try again.
 			delete(m.frameworks, f.id)
+			m.refuseHeld(f)
 			if f.session != nil {
 				m.closeSession(f.session)
 			}

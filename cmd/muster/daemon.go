@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -31,7 +32,11 @@ it; a daemon started again in the same directory finds them.`,
 			if err != nil {
 				return err
 			}
-			return runDaemon(c, cfg, level)
+			err = runDaemon(c, cfg, level)
+			if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+				return fmt.Errorf("%w: the daemon runs containers, and so must run as root", err)
+			}
+			return err
 		},
 	}
 	addSettings(c, allSettings()...)

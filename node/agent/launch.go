@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -261,7 +262,11 @@ func (a *Agent) measure(id isolate.ID, s isolate.Status) bool {
 	if a.meter == nil {
 		return false
 	}
-	if err := a.meter.Add(telemetry.Container{ID: string(id), Cgroups: s.Cgroups}); err != nil {
+	err := a.meter.Add(telemetry.Container{ID: string(id), Cgroups: s.Cgroups})
+	if errors.Is(err, telemetry.ErrVanished) {
+		return false // it has ended already
+	}
+	if err != nil {
 		a.log.Warn("container is not measured", "container_id", id, "err", err)
 		return false
 	}
