@@ -164,7 +164,7 @@ func TestNothingUnknownAtTheTop(t *testing.T) {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, ".") || name == "bin" || name == "bench.json" || name == "depsx" {
+		if strings.HasPrefix(name, ".") || name == "bin" || name == "bench.json" {
 			continue
 		}
 		if !slices.Contains(topLevel, name) {
@@ -177,9 +177,7 @@ func TestFoldersImportOnlyWhatTheyMay(t *testing.T) {
 	for _, s := range sources(t) {
 		rule := longest(mayImport, s.dir)
 		if rule == "" {
-			if s.dir != "depsx" {
-				t.Errorf("%s: no rule for folder %s", s.file, s.dir)
-			}
+			t.Errorf("%s: no rule for folder %s", s.file, s.dir)
 			continue
 		}
 		for _, i := range s.imports {
@@ -198,7 +196,7 @@ func TestLargeLibrariesHaveOneImporter(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, i := range s.imports {
 			for lib, folder := range onlyIn {
-				if below(i, lib) && !below(s.dir, folder) && s.dir != "depsx" {
+				if below(i, lib) && !below(s.dir, folder) {
 					t.Errorf("%s imports %s, which only %s may", s.file, i, folder)
 				}
 			}
@@ -228,7 +226,7 @@ func TestTheCoreIsPure(t *testing.T) {
 func TestEachPackageSaysWhatItIsFor(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range sources(t) {
-		if !s.test && !s.generated && s.dir != "depsx" {
+		if !s.test && !s.generated {
 			seen[s.dir] = true
 		}
 	}
