@@ -39,7 +39,7 @@ func with(pairs ...string) map[string]string {
 
 // Mesos: src/master/http.cpp, Master::Http::scheduler, for the order and texts.
 func badCalls(t *testing.T, d *daemon) {
-	url := "http://" + d.api() + "/api/v1/scheduler"
+	url := "http://" + d.API() + "/api/v1/scheduler"
 	next, stream := subscribeByHand(t, url)
 	framework := value(next()["subscribed"].(map[string]any)["framework_id"])
 	own := func(rest string) string { return `{"framework_id":{"value":"` + framework + `"},` + rest + `}` }
@@ -149,7 +149,7 @@ func garbage(t *testing.T, d *daemon) {
 		"a huge header": "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 200<<10) + "\r\n\r\n",
 		"a huge line":   "GET /" + strings.Repeat("x", 200<<10) + " HTTP/1.1\r\n\r\n",
 	} {
-		conn, err := net.Dial("tcp", d.api())
+		conn, err := net.Dial("tcp", d.API())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +165,7 @@ func garbage(t *testing.T, d *daemon) {
 // Mesos tells a framework what is wrong with its subscription by an ERROR event
 // on a stream that was answered 200, and closes it.
 func badSubscriptions(t *testing.T, d *daemon) {
-	url := "http://" + d.api() + "/api/v1/scheduler"
+	url := "http://" + d.API() + "/api/v1/scheduler"
 	info := func(rest string) string { return `{"user":"root","name":"x"` + rest + `}` }
 	for name, row := range map[string]struct{ body, text string }{
 		"a role with a slash at its end": {`{"framework_info":` + info(`,"role":"a/"`) + `}`, "/"},
@@ -190,7 +190,7 @@ func badSubscriptions(t *testing.T, d *daemon) {
 }
 
 func badOperatorCalls(t *testing.T, d *daemon) {
-	for _, api := range []string{d.api(), d.agentAPI()} {
+	for _, api := range []string{d.API(), d.AgentAPI()} {
 		refused(t, "http://"+api+"/api/v1", []badCall{
 			{"wrong method", http.MethodGet, nil, "", 405, "Expecting one of { 'POST' }"},
 			{"no media type", "", nil, `{"type":"GET_HEALTH"}`, 400, "Expecting 'Content-Type' to be present"},

@@ -59,7 +59,7 @@ func (p *program) exit() int {
 // run is `muster run` at d.
 func (d *daemon) run(args ...string) *program {
 	d.t.Helper()
-	return begin(d.t, append([]string{"run", "--api", d.api(), "--mem", "32"}, args...)...)
+	return begin(d.t, append([]string{"run", "--api", d.API(), "--mem", "32"}, args...)...)
 }
 
 func runEnds(t *testing.T, d *daemon) {
@@ -119,7 +119,7 @@ func runInterrupted(t *testing.T, d *daemon) {
 	await(t, "two running tasks", func() bool { return strings.Count(p.err.String(), "RUNNING") == 2 })
 	var view struct{ Tasks []used }
 	await(t, "their usage", func() bool {
-		return getJSON("http://"+d.api()+"/muster/v1/usage", &view) == nil && len(view.Tasks) == 2
+		return d.JSON(t.Context(), "/muster/v1/usage", &view) == nil && len(view.Tasks) == 2
 	})
 	if err := p.cmd.Process.Signal(unix.SIGINT); err != nil {
 		t.Fatal(err)
@@ -135,16 +135,16 @@ func runInterrupted(t *testing.T, d *daemon) {
 func logsFollow(t *testing.T, d *daemon) {
 	f := subscribe(t, d, client.Protobuf, nil)
 	f.begin("talker", "echo first; echo aside >&2; until test -e /mnt/mesos/sandbox/go; do sleep 0.1; done; echo last")
-	p := begin(t, "logs", "-f", "talker", "--api", d.api())
+	p := begin(t, "logs", "-f", "talker", "--api", d.API())
 	await(t, "the first line", func() bool { return p.out.String() == "first\n" })
-	if out := d.muster("logs", "talker", "--stderr", "--api", d.api()); string(out) != "aside\n" {
+	if out := d.muster("logs", "talker", "--stderr", "--api", d.API()); string(out) != "aside\n" {
 		t.Errorf("standard error is %q", out)
 	}
-	touch(t, d, f.id(), "talker", "go")
+	d.touch(f.id(), "talker", "go")
 	if code := p.exit(); code != 0 || p.out.String() != "first\nlast\n" {
 		t.Errorf("%d, %q, %s", code, p.out.String(), p.err.String())
 	}
-	if _, err := command("logs", "nobody", "--api", d.api()); err == nil || !strings.Contains(err.Error(), `no task "nobody" is known`) {
+	if _, err := command("logs", "nobody", "--api", d.API()); err == nil || !strings.Contains(err.Error(), `no task "nobody" is known`) {
 		t.Errorf("logs of no task: %v", err)
 	}
 }
@@ -157,7 +157,7 @@ func outputs(t *testing.T, d *daemon) {
 	for _, name := range []string{"nodes", "agents", "frameworks", "tasks", "offers", "quorum", "usage", "version"} {
 		args := []string{name, "-o", "json"}
 		if name != "version" {
-			args = append(args, "--api", d.api())
+			args = append(args, "--api", d.API())
 		}
 		text := d.muster(args...)
 		var v any
@@ -175,7 +175,7 @@ func outputs(t *testing.T, d *daemon) {
 			}
 		case "version":
 		default:
-			if !bytes.Contains(table, []byte(d.ip)) && !bytes.Contains(table, []byte(d.name)) && name != "frameworks" {
+			if !bytes.Contains(table, []byte(d.IP)) && !bytes.Contains(table, []byte(d.Name)) && name != "frameworks" {
 				t.Errorf("%s does not show the node: %s", name, table)
 			}
 		}

@@ -36,9 +36,9 @@ func msh(t *testing.T, d *daemon) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(clients, "msh"), "-silent", "-master", d.api(), "--", "/bin/true").CombinedOutput()
+	out, err := exec.CommandContext(ctx, filepath.Join(clients, "msh"), "-silent", "-master", d.API(), "--", "/bin/true").CombinedOutput()
 	if err != nil {
-		t.Errorf("msh through %s: %v\n%s", d.name, err, out)
+		t.Errorf("msh through %s: %v\n%s", d.Name, err, out)
 	}
 }
 
@@ -46,7 +46,7 @@ func TestThirdPartyFrameworkHearsOfAFailure(t *testing.T) {
 	c := newCluster(t, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, filepath.Join(clients, "msh"), "-silent", "-master", c.nodes[0].api(), "--", "/bin/false").CombinedOutput(); err == nil {
+	if out, err := exec.CommandContext(ctx, filepath.Join(clients, "msh"), "-silent", "-master", c.nodes[0].API(), "--", "/bin/false").CombinedOutput(); err == nil {
 		t.Errorf("msh takes a failed task for a success\n%s", out)
 	}
 }
@@ -74,7 +74,7 @@ func watch(t *testing.T, d *daemon) *buffer {
 	t.Helper()
 	out := &buffer{}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, filepath.Join(clients, "mwatch"), "-master", d.ip, "-port", "5050")
+	cmd := exec.CommandContext(ctx, filepath.Join(clients, "mwatch"), "-master", d.IP, "-port", "5050")
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		cancel()
@@ -90,7 +90,7 @@ func watch(t *testing.T, d *daemon) *buffer {
 // The protocol by hand, as curl would speak it: JSON both ways.
 func TestJSONByHand(t *testing.T) {
 	c := newCluster(t, 2)
-	url := "http://" + c.other(c.settled()).api() + "/api/v1/scheduler"
+	url := "http://" + c.other(c.settled()).API() + "/api/v1/scheduler"
 	stream, id := subscribeByHand(t, url)
 	framework, agent := "", ""
 	var offer map[string]any

@@ -50,8 +50,8 @@ func flood(t *testing.T, d *daemon) {
 			t.Errorf("the stream of a slow reader: %v", err)
 		}
 	}
-	if n := d.metric("master/frameworks_connected"); n != 1 {
-		t.Errorf("%v frameworks are connected", n)
+	if n, err := d.Metric(t.Context(), "master/frameworks_connected"); err != nil || n != 1 {
+		t.Errorf("%v frameworks are connected (%v)", n, err)
 	}
 }
 
@@ -71,7 +71,7 @@ func neverRead(t *testing.T, d *daemon) (list []net.Conn) {
 
 func dial(t *testing.T, d *daemon) net.Conn {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", d.api(), patience)
+	conn, err := net.DialTimeout("tcp", d.API(), patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +155,25 @@ func flooded(t *testing.T, d *daemon, framework, stream string) {
 		t.Fatal(err)
 	}
 	await(t, "the end of a stream that is not read", func() bool {
-		code, _, text := send(t, http.MethodPost, "http://"+d.api()+"/api/v1/scheduler",
+		code, _, text := send(t, http.MethodPost, "http://"+d.API()+"/api/v1/scheduler",
 			map[string]string{"Content-Type": mediaProtobuf, streamHeader: stream}, strings.NewReader(string(body)))
 		if code != http.StatusAccepted && code != http.StatusForbidden && !strings.Contains(text, "cannot be found") {
 			t.Fatalf("%d %s", code, text)
 		}
 		return code != http.StatusAccepted
 	})
+}
+
+// rss is the daemon's resident memory in bytes.
+func (d *daemon) rss() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", d.PID()))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }

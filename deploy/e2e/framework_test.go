@@ -45,10 +45,10 @@ func subscribe(t *testing.T, d *daemon, format client.Format, mend func(*mesos.F
 		mend(info)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := d.at(d.api(), format).Subscribe(ctx, &scheduler.Call_Subscribe{FrameworkInfo: info})
+	s, err := d.at(d.API(), format).Subscribe(ctx, &scheduler.Call_Subscribe{FrameworkInfo: info})
 	if err != nil {
 		cancel()
-		t.Fatalf("subscribe at %s: %v", d.name, err)
+		t.Fatalf("subscribe at %s: %v", d.Name, err)
 	}
 	f := &framework{
 		t: t, session: s, cancel: cancel, ended: make(chan struct{}),

@@ -19,7 +19,7 @@ import (
 func TestFrontDoor(t *testing.T) {
 	c := newCluster(t, 1)
 	d := c.nodes[0]
-	pid := d.cmd.Process.Pid
+	pid := d.PID()
 	silent := neverRead(t, d)
 	for _, one := range []struct {
 		name string
@@ -54,7 +54,7 @@ func TestFrontDoor(t *testing.T) {
 			return !slices.ContainsFunc(silent, func(c net.Conn) bool { return established(t, c) })
 		})
 	})
-	if !d.running() || d.cmd.Process.Pid != pid {
+	if !d.Running() || d.PID() != pid {
 		t.Error("the daemon did not live through it")
 	}
 }
@@ -91,11 +91,19 @@ func get(t *testing.T, url string) (code int, text string) {
 // sandbox is where a task of d works.
 func (d *daemon) sandbox(framework, task string) string {
 	d.t.Helper()
-	found, err := filepath.Glob(filepath.Join(d.dir, "agent", "slaves", "*", "frameworks", framework, "executors", task, "runs", "latest"))
+	found, err := filepath.Glob(filepath.Join(d.Dir, "agent", "slaves", "*", "frameworks", framework, "executors", task, "runs", "latest"))
 	if err != nil || len(found) != 1 {
 		d.t.Fatalf("sandboxes of %s: %v %v", task, found, err)
 	}
 	return found[0]
+}
+
+// touch makes a file in the sandbox of a task.
+func (d *daemon) touch(framework, task, name string) {
+	d.t.Helper()
+	if err := os.WriteFile(filepath.Join(d.sandbox(framework, task), name), nil, 0o644); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // wrote waits until a task's file holds all of the texts, and returns what it holds.

@@ -11,7 +11,7 @@ import (
 func TestStrangersAreRefused(t *testing.T) {
 	c := newCluster(t, 1)
 	d := c.nodes[0]
-	token := field(t, d.muster("init", "--dir", t.TempDir(), "--listen", d.ip, "-o", "json"), "token") // another cluster's, for this node's address
+	token := field(t, d.muster("init", "--dir", t.TempDir(), "--listen", d.IP, "-o", "json"), "token") // another cluster's, for this node's address
 	join := func(token, want string) {
 		t.Helper()
 		dir := t.TempDir()
@@ -26,25 +26,25 @@ func TestStrangersAreRefused(t *testing.T) {
 	join("nonsense", "join token")
 	join(token[:len(token)-3], "damaged or incomplete")
 	join(token, "another cluster")
-	own := c.token
+	own := c.Token
 	join(tampered(t, own), "wrong secret")
 	if log := d.logged(); !strings.Contains(log, "wrong secret") {
 		t.Errorf("the daemon tells nothing of the wrong secret: %s", log)
 	}
 
-	_, err := command("daemon", "--dir", d.dir, "--listen", d.ip, "--api", d.ip+":6050", "--agent-api", d.ip+":6051", "--mesh-port", "6055")
-	if err == nil || !strings.Contains(err.Error(), "a daemon already runs in "+d.dir) {
+	_, err := command("daemon", "--dir", d.Dir, "--listen", d.IP, "--api", d.IP+":6050", "--agent-api", d.IP+":6051", "--mesh-port", "6055")
+	if err == nil || !strings.Contains(err.Error(), "a daemon already runs in "+d.Dir) {
 		t.Errorf("a second daemon in one directory: %v", err)
 	}
-	for _, args := range [][]string{{"init", "--dir", d.dir, "--listen", d.ip}, {"join", own, "--dir", d.dir}} {
+	for _, args := range [][]string{{"init", "--dir", d.Dir, "--listen", d.IP}, {"join", own, "--dir", d.Dir}} {
 		if _, err := command(args...); err == nil || !strings.Contains(err.Error(), "is a member of a cluster already") {
 			t.Errorf("%s once more: %v", args[0], err)
 		}
 	}
-	if _, err := command("purge", "--dir", d.dir); err == nil || !strings.Contains(err.Error(), "already runs") {
+	if _, err := command("purge", "--dir", d.Dir); err == nil || !strings.Contains(err.Error(), "already runs") {
 		t.Errorf("purge under a running daemon: %v", err)
 	}
-	if m, err := d.members(); err != nil || len(m.Nodes) != 1 {
+	if m, err := d.Members(t.Context()); err != nil || len(m.Nodes) != 1 {
 		t.Errorf("members: %+v %v", m, err)
 	}
 }
@@ -73,7 +73,7 @@ func field(t *testing.T, object []byte, name string) string {
 
 func (d *daemon) logged() string {
 	d.t.Helper()
-	text, err := os.ReadFile(d.log)
+	text, err := os.ReadFile(d.Log)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -22,22 +22,22 @@ func TestLostAgentReturnsWithItsTasks(t *testing.T) {
 		}
 	}
 	f := subscribe(t, gateway, client.Protobuf, nil)
-	ids := f.launch(lost.ip, "stays", 2, "sleep 1000")
+	ids := f.launch(lost.IP, "stays", 2, "sleep 1000")
 	f.in(mesos.TaskState_TASK_RUNNING, ids...)
 	before := tasksOf(t, lost, ids...)
 
 	for name, how := range map[string]struct{ lose, find func() }{
-		"killed": {lost.kill, lost.start},
+		"killed": {lost.Kill, lost.start},
 		"frozen": {func() { lost.signal(unix.SIGSTOP) }, func() { lost.signal(unix.SIGCONT) }},
 	} {
-		f.offered(lost.ip, true)
+		f.offered(lost.IP, true)
 		how.lose()
-		f.offered(lost.ip, false)
+		f.offered(lost.IP, false)
 		if s := f.status(ids[0]).GetState(); s != mesos.TaskState_TASK_RUNNING {
 			t.Errorf("%s: a task is %v at once", name, s)
 		}
 		how.find()
-		f.offered(lost.ip, true)
+		f.offered(lost.IP, true)
 		after := tasksOf(t, lost, ids...)
 		for _, id := range ids {
 			if before[id].PID != after[id].PID || unix.Kill(after[id].PID, 0) != nil {
@@ -54,7 +54,7 @@ func TestLostAgentReturnsWithItsTasks(t *testing.T) {
 
 func (d *daemon) signal(s unix.Signal) {
 	d.t.Helper()
-	if err := d.cmd.Process.Signal(s); err != nil {
+	if err := d.Signal(s); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -81,26 +81,26 @@ func TestMajorityLost(t *testing.T) {
 	leader := c.settled()
 	last := c.other(leader)
 	f := subscribe(t, last, client.Protobuf, nil)
-	ids := f.launch(last.ip, "runs", 2, "sleep 1000")
+	ids := f.launch(last.IP, "runs", 2, "sleep 1000")
 	f.in(mesos.TaskState_TASK_RUNNING, ids...)
 	before := tasksOf(t, last, ids...)
 	for _, d := range c.nodes {
 		if d != last {
-			d.kill()
+			d.Kill()
 		}
 	}
 	await(t, "a call that finds no leader", func() bool {
-		code, text := post(t, "http://"+last.api()+"/api/v1/scheduler", f.session.ID(), `{"framework_id":{"value":"`+f.id()+`"},"type":"REVIVE"}`)
+		code, text := post(t, "http://"+last.API()+"/api/v1/scheduler", f.session.ID(), `{"framework_id":{"value":"`+f.id()+`"},"type":"REVIVE"}`)
 		return code == http.StatusServiceUnavailable && text != ""
 	})
 	for path, want := range map[string]int{"/state": http.StatusServiceUnavailable, "/health": http.StatusOK, "/metrics/snapshot": http.StatusOK, "/muster/v1/nodes": http.StatusOK} {
-		if code, text := get(t, "http://"+last.api()+path); code != want {
+		if code, text := get(t, "http://"+last.API()+path); code != want {
 			t.Errorf("%s: %d %.200s", path, code, text)
 		}
 	}
 	leader.start()
 	c.settled()
-	more := f.launch(last.ip, "more", 1, "true")
+	more := f.launch(last.IP, "more", 1, "true")
 	f.in(mesos.TaskState_TASK_FINISHED, more...)
 	for id, u := range tasksOf(t, last, ids...) {
 		if u.PID != before[id].PID {

@@ -11,8 +11,10 @@ import (
 	"time"
 )
 
-// leaving is how long the traces of other tests on the machine may take to vanish.
-const leaving = 20 * time.Second
+const (
+	leaving = 20 * time.Second // how long the traces of other tests on the machine may take to vanish
+	glance  = 20 * time.Millisecond
+)
 
 // TestMain fails the run if it left anything on the machine that was not there before.
 func TestMain(m *testing.M) {

@@ -17,7 +17,7 @@ func TestFrameworkKeepsItsStreamWhenTheLeaderIsKilled(t *testing.T) {
 	leader := c.settled()
 	gateway := c.other(leader)
 	f := subscribe(t, gateway, client.Protobuf, nil)
-	before := f.launch(gateway.ip, "before", 3, "sleep 1000")
+	before := f.launch(gateway.IP, "before", 3, "sleep 1000")
 	f.in(mesos.TaskState_TASK_RUNNING, before...)
 	held := f.offer("") // is to be rescinded
 	f.mu.Lock()
@@ -25,13 +25,13 @@ func TestFrameworkKeepsItsStreamWhenTheLeaderIsKilled(t *testing.T) {
 	rescinds := f.rescinded
 	f.mu.Unlock()
 
-	leader.kill()
+	leader.Kill()
 	now := c.settled()
 	if now == leader {
 		t.Fatal("the killed leader leads")
 	}
 	await(t, "RESCIND of the dead leader's offers", func() bool { return f.count(func() int { return f.rescinded }) > rescinds })
-	after := f.launch(gateway.ip, "after", 2, "exit 0")
+	after := f.launch(gateway.IP, "after", 2, "exit 0")
 	f.in(mesos.TaskState_TASK_FINISHED, after...)
 	if n := f.count(func() int { return f.subscribed }); n != 1 {
 		t.Errorf("SUBSCRIBED came %d times", n)
@@ -92,7 +92,7 @@ func TestEveryTaskAcceptedAroundAKillGetsAStatus(t *testing.T) {
 			continue
 		}
 		if ids = append(ids, id); len(ids) == 10 {
-			leader.kill()
+			leader.Kill()
 		}
 	}
 	t.Logf("%d tasks were accepted", len(ids))
@@ -105,8 +105,8 @@ func TestTasksSurviveTheirDaemon(t *testing.T) {
 	c := newCluster(t, 1)
 	d := c.nodes[0]
 	f := subscribe(t, d, client.Protobuf, nil)
-	long := f.launch(d.ip, "long", 45, "sleep 1000")
-	brief := f.launch(d.ip, "brief", 5, "until test -e /mnt/mesos/sandbox/go; do sleep 0.1; done; exit 3")
+	long := f.launch(d.IP, "long", 45, "sleep 1000")
+	brief := f.launch(d.IP, "brief", 5, "until test -e /mnt/mesos/sandbox/go; do sleep 0.1; done; exit 3")
 	f.in(mesos.TaskState_TASK_RUNNING, slices.Concat(long, brief)...)
 	before := pids(t, d)
 	if len(before) != 50 {
@@ -114,14 +114,14 @@ func TestTasksSurviveTheirDaemon(t *testing.T) {
 	}
 	id := f.session.FrameworkID()
 
-	d.kill()
+	d.Kill()
 	for _, pid := range before {
 		if syscall.Kill(pid, 0) != nil {
 			t.Fatalf("process %d died with the daemon", pid)
 		}
 	}
 	for _, task := range brief { // they end while no daemon runs
-		touch(t, d, id.GetValue(), task, "go")
+		d.touch(id.GetValue(), task, "go")
 	}
 	await(t, "the brief tasks' end", func() bool {
 		alive := 0
@@ -157,7 +157,7 @@ func pids(t *testing.T, d *daemon) map[string]int {
 			}
 		}
 		clear(out)
-		if getJSON("http://"+d.api()+"/muster/v1/usage", &view) != nil {
+		if d.JSON(t.Context(), "/muster/v1/usage", &view) != nil {
 			return false
 		}
 		for _, u := range view.Tasks {
@@ -172,7 +172,7 @@ func TestDeadVoterIsReplaced(t *testing.T) {
 	c := newCluster(t, 4)
 	leader := c.settled()
 	voters := func() map[string]string {
-		m, err := leader.members()
+		m, err := leader.Members(t.Context())
 		if err != nil {
 			return nil
 		}
@@ -185,18 +185,18 @@ func TestDeadVoterIsReplaced(t *testing.T) {
 	var victim *daemon
 	roles := voters()
 	for _, d := range c.nodes {
-		if roles[d.name] == "voter" {
+		if roles[d.Name] == "voter" {
 			victim = d
 		}
 	}
-	victim.kill()
+	victim.Kill()
 	await(t, "a voter in the dead one's place", func() bool {
 		n, roles := 0, voters()
 		for _, d := range c.nodes {
-			if r := roles[d.name]; d != victim && (r == "voter" || r == "leader") {
+			if r := roles[d.Name]; d != victim && (r == "voter" || r == "leader") {
 				n++
 			}
 		}
-		return n == 3 && roles[victim.name] != "voter"
+		return n == 3 && roles[victim.Name] != "voter"
 	})
 }

@@ -138,7 +138,7 @@ func tasksOf(t *testing.T, d *daemon, ids ...string) map[string]used {
 	out := map[string]used{}
 	await(t, "usage of "+strings.Join(ids, ", "), func() bool {
 		var view struct{ Tasks []used }
-		if getJSON("http://"+d.api()+"/muster/v1/usage", &view) != nil {
+		if d.JSON(t.Context(), "/muster/v1/usage", &view) != nil {
 			return false
 		}
 		clear(out)

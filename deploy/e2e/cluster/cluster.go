@@ -24,13 +24,15 @@ type Config struct {
 // Cluster is a set of daemons on loopback addresses of their own.
 type Cluster struct {
 	Daemons []*Daemon
+	Token   string // with which nodes join
 	cfg     Config
 }
 
-const (
-	patience = 60 * time.Second // for what must happen; long, because the machine may be busy
-	glance   = 5 * time.Millisecond
-)
+// Patience bounds every wait for something that must happen. It is long because
+// the machine may be busy: what is slow is shown by benchmarks.
+const Patience = 60 * time.Second
+
+const glance = 5 * time.Millisecond
 
 // Start founds a cluster by the command line and joins all nodes to it. It
 // returns when all know the leader, all agents are registered, and as many nodes
@@ -48,7 +50,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		name := fmt.Sprintf("node%d", i+1)
 		c.Daemons = append(c.Daemons, &Daemon{
 			Name: name, IP: fmt.Sprintf("%s.%d", subnet, i+1), Dir: filepath.Join(cfg.Dir, name),
-			muster: cfg.Muster, resources: cfg.Resources, log: filepath.Join(cfg.Dir, name+".log"),
+			Log: filepath.Join(cfg.Dir, name+".log"), muster: cfg.Muster, resources: cfg.Resources,
 		})
 	}
 	if err := c.found(ctx); err != nil {
@@ -67,11 +69,12 @@ func (c *Cluster) found(ctx context.Context) error {
 	if err := json.Unmarshal(out, &founded); err != nil {
 		return fmt.Errorf("muster init: %w in %s", err, out)
 	}
+	c.Token = founded.Token
 	if err := first.Start(); err != nil {
 		return err
 	}
 	for _, d := range c.Daemons[1:] {
-		if _, err := d.run(ctx, "join", founded.Token, "--dir", d.Dir, "--name", d.Name, "--no-mdns"); err != nil {
+		if _, err := d.run(ctx, "join", c.Token, "--dir", d.Dir, "--name", d.Name, "--no-mdns"); err != nil {
 			return err
 		}
 		if err := d.Start(); err != nil {
@@ -159,7 +162,7 @@ func (c *Cluster) Stop() error {
 	for _, d := range c.Daemons {
 		d.terminate()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
 	defer cancel()
 	for _, d := range c.Daemons {
 		if d.cmd == nil {
@@ -171,7 +174,7 @@ func (c *Cluster) Stop() error {
 			errs = append(errs, fmt.Errorf("%s does not stop", d.Name))
 			d.Kill()
 		}
-		_, err := d.run(ctx, "purge", "--dir", d.Dir)
+		_, err := d.run(context.Background(), "purge", "--dir", d.Dir) // also if some did not stop in time
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -181,14 +184,14 @@ func (c *Cluster) Stop() error {
 func (c *Cluster) Logs() error {
 	var errs []error
 	for _, d := range c.Daemons {
-		errs = append(errs, fmt.Errorf("log of %s: %s", d.Name, d.tail(2000)))
+		errs = append(errs, fmt.Errorf("log of %s: %s", d.Name, d.Tail(2000)))
 	}
 	return errors.Join(errs...)
 }
 
 // Await asks ok until it says yes; another process's progress can only be looked at.
 func Await(ctx context.Context, what string, ok func() bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited %v in vain for %s", patience, what))
+	ctx, cancel := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("waited %v in vain for %s", Patience, what))
 	defer cancel()
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
@@ -202,15 +205,24 @@ func Await(ctx context.Context, what string, ok func() bool) error {
 	return nil
 }
 
-// run runs the command line to its end; the error holds what it wrote to standard error.
-func (d *Daemon) run(ctx context.Context, args ...string) ([]byte, error) {
+// Run runs the command line to its end; the error holds what it wrote to standard error.
+func Run(ctx context.Context, muster string, args ...string) ([]byte, error) {
 	var out, stderr bytes.Buffer
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, d.muster, args...)
+	cmd := exec.CommandContext(ctx, muster, args...)
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s: muster %s: %w: %s", d.Name, args[0], err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("muster %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
 	}
 	return out.Bytes(), nil
+}
+
+// run is Run for this node.
+func (d *Daemon) run(ctx context.Context, args ...string) ([]byte, error) {
+	out, err := Run(ctx, d.muster, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Name, err)
+	}
+	return out, nil
 }

@@ -13,10 +13,12 @@ import (
 
 // Daemon is one node, as a process. It may be killed and started again.
 type Daemon struct {
-	Name, IP, Dir          string
-	muster, resources, log string
-	cmd                    *exec.Cmd     // nil until it is started
-	done                   chan struct{} // closed when the process has ended
+	Name, IP, Dir     string
+	Log               string   // a file: what all its processes wrote
+	Args              []string // for the next Start, besides those that all have
+	muster, resources string
+	cmd               *exec.Cmd     // nil until it is started
+	done              chan struct{} // closed when the process has ended
 }
 
 // Members is who is in the cluster, as one node knows it.
@@ -63,13 +65,13 @@ func (d *Daemon) PID() int { return d.cmd.Process.Pid }
 
 // Start runs the daemon; it returns at once.
 func (d *Daemon) Start() error {
-	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(d.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(d.muster, "daemon", "--dir", d.Dir, "--name", d.Name, "--hostname", d.IP, "--listen", d.IP,
-		"--api", d.API(), "--agent-api", d.AgentAPI(), "--no-mdns", "--resources", d.resources)
+	cmd := exec.Command(d.muster, append([]string{"daemon", "--dir", d.Dir, "--name", d.Name, "--hostname", d.IP, "--listen", d.IP,
+		"--api", d.API(), "--agent-api", d.AgentAPI(), "--no-mdns", "--resources", d.resources}, d.Args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for whoever started it
 	if err := cmd.Start(); err != nil {
@@ -90,9 +92,12 @@ func (d *Daemon) Kill() {
 	<-d.done
 }
 
+// Signal sends the daemon a signal.
+func (d *Daemon) Signal(s os.Signal) error { return d.cmd.Process.Signal(s) }
+
 func (d *Daemon) terminate() {
 	if d.Running() {
-		_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = d.Signal(syscall.SIGTERM) // it may have ended
 	}
 }
 
@@ -140,8 +145,9 @@ func (d *Daemon) JSON(ctx context.Context, path string, into any) error {
 	return c.GetJSON(ctx, path, into)
 }
 
-func (d *Daemon) tail(size int) string {
-	text, err := os.ReadFile(d.log)
+// Tail returns the end of the daemon's log.
+func (d *Daemon) Tail(size int) string {
+	text, err := os.ReadFile(d.Log)
 	if err != nil {
 		return err.Error()
 	}
