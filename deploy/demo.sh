@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 muster=$PWD/bin/muster
 dir=$(mktemp -d /tmp/muster-demo-XXXXXX)
-dev="" framework="" subscriber=""
+dev="" framework="" subscriber="" again=""
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 show() { # show COMMAND…: prints the command and runs it
@@ -18,6 +18,7 @@ cleanup() {
 	trap - EXIT INT TERM
 	[ -z "$subscriber" ] || { kill "$subscriber" 2>/dev/null && wait "$subscriber" || true; }
 	[ -z "$framework" ] || { kill -INT "$framework" 2>/dev/null && wait "$framework" || true; }
+	[ -z "$again" ] || { kill "$again" 2>/dev/null && wait "$again" || true; }
 	[ -z "$dev" ] || { kill -INT "$dev" 2>/dev/null && wait "$dev" || true; }
 	[ "$code" = 0 ] || { echo "the demo failed; the end of the nodes' logs:"; tail -n 15 "$dir"/node*/muster.log "$dir"/*.out 2>/dev/null || true; }
 	rm -rf "$dir"
@@ -31,6 +32,7 @@ await() {
 	local end=$((SECONDS + $1)) what=$2
 	shift 2
 	until "$@" >/dev/null 2>&1; do
+		kill -0 "$dev" 2>/dev/null || { cat "$dir/dev.out" >&2; return 1; }
 		[ "$SECONDS" -lt "$end" ] || { echo "waited in vain for $what" >&2; return 1; }
 		sleep 0.1
 	done
@@ -47,7 +49,7 @@ offered() { "$muster" offers --api "$asked" | grep -q by-hand; }
 say "Three nodes found a cluster and elect its masters among themselves"
 "$muster" dev --nodes 3 --dir "$dir" >"$dir/dev.out" 2>&1 &
 dev=$!
-up() { kill -0 "$dev" 2>/dev/null || { cat "$dir/dev.out" >&2; exit 1; }; grep -q '^node3' "$dir/dev.out"; }
+up() { grep -q '^node3' "$dir/dev.out"; }
 await 60 "the cluster" up
 await 30 "three voters" voters
 show "$muster" nodes
@@ -88,6 +90,11 @@ asked=$peer
 other() { l=$(role leader); [ -n "$l" ] && [ "$l" != "$leader" ]; }
 await 30 "a new leader" other
 show "$muster" nodes --api "$peer"
+
+say "Its daemon is started again, as an init system would: the tasks it had run on, and it finds them"
+printf '\033[2m$ muster daemon --config %s &\033[0m\n' "$dir/$leader/muster.yaml"
+"$muster" daemon --config "$dir/$leader/muster.yaml" &
+again=$!
 
 say "The same tasks still run, and a new one finishes"
 same() { [ "$("$muster" tasks --api "$peer" | awk '$2 == "RUNNING" { print $1 }' | sort)" = "$before" ]; }

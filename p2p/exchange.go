@@ -56,9 +56,7 @@ func (m *Mesh) swap(s Stream) {
 	})
 	m.receive(s)
 	wg.Wait()
-	if m.directory.size() > m.cfg.MaxPeers {
-		poke(m.again)
-	}
+	poke(m.again)
 }
 
 func (m *Mesh) receive(s Stream) {

@@ -240,7 +240,8 @@ func (m *Mesh) announceForever(ctx context.Context, g *gossip) error {
 	lead, record := time.NewTicker(leadershipEvery), time.NewTimer(0)
 	defer lead.Stop()
 	defer record.Stop()
-	var sent [2]uint64 // sequences of the record and the leadership that were sent
+	var soon []time.Duration // waits until the record is announced again, before the usual one
+	var sent [2]uint64       // sequences of the record and the leadership that were sent
 	for {
 		select {
 		case <-ctx.Done():
@@ -257,11 +258,16 @@ func (m *Mesh) announceForever(ctx context.Context, g *gossip) error {
 				m.log.Warn("record not announced", "err", err)
 			}
 			every := m.directory.interval()
+			if len(soon) > 0 {
+				every, soon = soon[0], soon[1:]
+			}
 			record.Reset(every + rand.N(every/5))
 		case <-m.again:
-			// In an overlay most nodes hear of this one by gossip alone; what it
-			// sent before it knew anyone was lost.
-			record.Reset(time.Second)
+			// Nodes that are not connected with this one yet, such as those that joined
+			// at the same moment, hear of it by gossip alone; what it sent before it
+			// knew anyone, or before gossip reached them, was lost.
+			soon = []time.Duration{time.Second, 3 * time.Second}
+			record.Reset(200 * time.Millisecond)
 		}
 		for i, a := range m.directory.own() {
 			if a == nil || a.Sequence == sent[i] {
