@@ -273,12 +273,6 @@ func (d *Directory) misses(p PeerID, theirs version) bool {
 	return theirs.term > term || theirs.term == term && theirs.led > d.leading.Sequence
 }
 
-func (d *Directory) size() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.entries)
-}
-
 // addresses of every member that is known, for dialling.
 func (d *Directory) addresses() map[PeerID][]string {
 	d.mu.Lock()

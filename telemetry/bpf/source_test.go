@@ -98,7 +98,8 @@ func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
 			for _, p := range ps {
 				p.done()
 			}
-			if got.CPUUser+got.CPUSys != got.CPU || got.CPUUser <= 0 || got.CPUSys <= 0 {
+			// No tick may have found a spinning worker in the kernel: its system time may be 0.
+			if got.CPUUser+got.CPUSys != got.CPU || got.CPUUser <= 0 || got.CPUSys < 0 {
 				t.Errorf("user %v and system %v of %v", got.CPUUser, got.CPUSys, got.CPU)
 			}
 		})
