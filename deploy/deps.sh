@@ -15,6 +15,7 @@ need libc6-dev test -e /usr/include/stdlib.h
 need curl sh -c 'command -v curl'
 if [ "${1:-}" = generate ]; then
 	need protobuf-compiler sh -c 'command -v protoc'
+	need libprotobuf-dev test -e /usr/include/google/protobuf/duration.proto
 	need clang sh -c 'command -v clang'
 	need llvm sh -c 'command -v llvm-strip'
 	need libbpf-dev test -e /usr/include/bpf/bpf_helpers.h
