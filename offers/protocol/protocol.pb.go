@@ -14,6 +14,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	mesos "muster/offers/mesos"
+	maintenance "muster/offers/mesos/maintenance"
 	master "muster/offers/mesos/master"
 	scheduler "muster/offers/mesos/scheduler"
 	reflect "reflect"
@@ -40,6 +41,7 @@ type AgentToMaster struct {
 	//	*AgentToMaster_ExecutorExited
 	//	*AgentToMaster_Oversubscribed
 	//	*AgentToMaster_Reconciled
+	//	*AgentToMaster_UpdateOperation
 	Message       isAgentToMaster_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,6 +147,15 @@ func (x *AgentToMaster) GetReconciled() *Reconciled {
 	return nil
 }
 
+func (x *AgentToMaster) GetUpdateOperation() *UpdateOperation {
+	if x != nil {
+		if x, ok := x.Message.(*AgentToMaster_UpdateOperation); ok {
+			return x.UpdateOperation
+		}
+	}
+	return nil
+}
+
 type isAgentToMaster_Message interface {
 	isAgentToMaster_Message()
 }
@@ -177,6 +188,10 @@ type AgentToMaster_Reconciled struct {
 	Reconciled *Reconciled `protobuf:"bytes,7,opt,name=reconciled,oneof"`
 }
 
+type AgentToMaster_UpdateOperation struct {
+	UpdateOperation *UpdateOperation `protobuf:"bytes,8,opt,name=update_operation,json=updateOperation,oneof"`
+}
+
 func (*AgentToMaster_Register) isAgentToMaster_Message() {}
 
 func (*AgentToMaster_Update) isAgentToMaster_Message() {}
@@ -190,6 +205,8 @@ func (*AgentToMaster_ExecutorExited) isAgentToMaster_Message() {}
 func (*AgentToMaster_Oversubscribed) isAgentToMaster_Message() {}
 
 func (*AgentToMaster_Reconciled) isAgentToMaster_Message() {}
+
+func (*AgentToMaster_UpdateOperation) isAgentToMaster_Message() {}
 
 // MasterToAgent goes down an agent's link. An agent that has seen a higher term
 // refuses the message and drops the link.
@@ -209,6 +226,10 @@ type MasterToAgent struct {
 	//	*MasterToAgent_FrameworkMessage
 	//	*MasterToAgent_Heartbeat
 	//	*MasterToAgent_ShutdownExecutor
+	//	*MasterToAgent_ApplyOperation
+	//	*MasterToAgent_AcknowledgeOperation
+	//	*MasterToAgent_ReconcileOperations
+	//	*MasterToAgent_Drain
 	Message       isMasterToAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -357,6 +378,42 @@ func (x *MasterToAgent) GetShutdownExecutor() *ShutdownExecutor {
 	return nil
 }
 
+func (x *MasterToAgent) GetApplyOperation() *ApplyOperation {
+	if x != nil {
+		if x, ok := x.Message.(*MasterToAgent_ApplyOperation); ok {
+			return x.ApplyOperation
+		}
+	}
+	return nil
+}
+
+func (x *MasterToAgent) GetAcknowledgeOperation() *AcknowledgeOperation {
+	if x != nil {
+		if x, ok := x.Message.(*MasterToAgent_AcknowledgeOperation); ok {
+			return x.AcknowledgeOperation
+		}
+	}
+	return nil
+}
+
+func (x *MasterToAgent) GetReconcileOperations() *ReconcileOperations {
+	if x != nil {
+		if x, ok := x.Message.(*MasterToAgent_ReconcileOperations); ok {
+			return x.ReconcileOperations
+		}
+	}
+	return nil
+}
+
+func (x *MasterToAgent) GetDrain() *Drain {
+	if x != nil {
+		if x, ok := x.Message.(*MasterToAgent_Drain); ok {
+			return x.Drain
+		}
+	}
+	return nil
+}
+
 type isMasterToAgent_Message interface {
 	isMasterToAgent_Message()
 }
@@ -405,6 +462,22 @@ type MasterToAgent_ShutdownExecutor struct {
 	ShutdownExecutor *ShutdownExecutor `protobuf:"bytes,12,opt,name=shutdown_executor,json=shutdownExecutor,oneof"`
 }
 
+type MasterToAgent_ApplyOperation struct {
+	ApplyOperation *ApplyOperation `protobuf:"bytes,13,opt,name=apply_operation,json=applyOperation,oneof"`
+}
+
+type MasterToAgent_AcknowledgeOperation struct {
+	AcknowledgeOperation *AcknowledgeOperation `protobuf:"bytes,14,opt,name=acknowledge_operation,json=acknowledgeOperation,oneof"`
+}
+
+type MasterToAgent_ReconcileOperations struct {
+	ReconcileOperations *ReconcileOperations `protobuf:"bytes,15,opt,name=reconcile_operations,json=reconcileOperations,oneof"`
+}
+
+type MasterToAgent_Drain struct {
+	Drain *Drain `protobuf:"bytes,16,opt,name=drain,oneof"`
+}
+
 func (*MasterToAgent_Registered) isMasterToAgent_Message() {}
 
 func (*MasterToAgent_Refused) isMasterToAgent_Message() {}
@@ -427,6 +500,14 @@ func (*MasterToAgent_Heartbeat) isMasterToAgent_Message() {}
 
 func (*MasterToAgent_ShutdownExecutor) isMasterToAgent_Message() {}
 
+func (*MasterToAgent_ApplyOperation) isMasterToAgent_Message() {}
+
+func (*MasterToAgent_AcknowledgeOperation) isMasterToAgent_Message() {}
+
+func (*MasterToAgent_ReconcileOperations) isMasterToAgent_Message() {}
+
+func (*MasterToAgent_Drain) isMasterToAgent_Message() {}
+
 // Register announces an agent with all it holds, new or returning.
 type Register struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -448,9 +529,14 @@ type Register struct {
 	Executors []*mesos.ExecutorInfo `protobuf:"bytes,8,rep,name=executors" json:"executors,omitempty"`
 	// Tasks that ended here lately and whose end was acknowledged: nobody need ask
 	// for them again.
-	Ended         []*Reconcile_Task `protobuf:"bytes,9,rep,name=ended" json:"ended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ended []*Reconcile_Task `protobuf:"bytes,9,rep,name=ended" json:"ended,omitempty"`
+	// Every operation that is not both terminal and acknowledged, its latest status
+	// as the agent has it.
+	Operations []*mesos.Operation `protobuf:"bytes,10,rep,name=operations" json:"operations,omitempty"`
+	// The revocable pool as the agent estimates it now; part of no other total.
+	Oversubscribed []*mesos.Resource `protobuf:"bytes,11,rep,name=oversubscribed" json:"oversubscribed,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Register) Reset() {
@@ -542,6 +628,20 @@ func (x *Register) GetExecutors() []*mesos.ExecutorInfo {
 func (x *Register) GetEnded() []*Reconcile_Task {
 	if x != nil {
 		return x.Ended
+	}
+	return nil
+}
+
+func (x *Register) GetOperations() []*mesos.Operation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *Register) GetOversubscribed() []*mesos.Resource {
+	if x != nil {
+		return x.Oversubscribed
 	}
 	return nil
 }
@@ -934,6 +1034,286 @@ func (x *Acknowledge) GetUuid() []byte {
 	return nil
 }
 
+// ApplyOperation asks an agent to convert resources: RESERVE, UNRESERVE, CREATE,
+// DESTROY, GROW_VOLUME or SHRINK_VOLUME. Everything after it on the link counts on
+// its result.
+type ApplyOperation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset when an operator asked for it.
+	FrameworkId *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	Info        *mesos.Offer_Operation `protobuf:"bytes,2,opt,name=info" json:"info,omitempty"`
+	// Names it between master and agent, also when it has no ID.
+	OperationUuid []byte `protobuf:"bytes,3,opt,name=operation_uuid,json=operationUuid" json:"operation_uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyOperation) Reset() {
+	*x = ApplyOperation{}
+	mi := &file_protocol_protocol_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyOperation) ProtoMessage() {}
+
+func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyOperation.ProtoReflect.Descriptor instead.
+func (*ApplyOperation) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ApplyOperation) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ApplyOperation) GetInfo() *mesos.Offer_Operation {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+func (x *ApplyOperation) GetOperationUuid() []byte {
+	if x != nil {
+		return x.OperationUuid
+	}
+	return nil
+}
+
+// UpdateOperation carries an operation's status that an agent has checkpointed. One
+// with status.uuid is sent again until it is acknowledged.
+type UpdateOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	OperationUuid []byte                 `protobuf:"bytes,2,opt,name=operation_uuid,json=operationUuid" json:"operation_uuid,omitempty"`
+	Status        *mesos.OperationStatus `protobuf:"bytes,3,opt,name=status" json:"status,omitempty"`
+	// Its status by now; resources are converted when it is terminal.
+	LatestStatus  *mesos.OperationStatus `protobuf:"bytes,4,opt,name=latest_status,json=latestStatus" json:"latest_status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOperation) Reset() {
+	*x = UpdateOperation{}
+	mi := &file_protocol_protocol_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOperation) ProtoMessage() {}
+
+func (x *UpdateOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOperation.ProtoReflect.Descriptor instead.
+func (*UpdateOperation) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *UpdateOperation) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *UpdateOperation) GetOperationUuid() []byte {
+	if x != nil {
+		return x.OperationUuid
+	}
+	return nil
+}
+
+func (x *UpdateOperation) GetStatus() *mesos.OperationStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *UpdateOperation) GetLatestStatus() *mesos.OperationStatus {
+	if x != nil {
+		return x.LatestStatus
+	}
+	return nil
+}
+
+type AcknowledgeOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OperationUuid []byte                 `protobuf:"bytes,1,opt,name=operation_uuid,json=operationUuid" json:"operation_uuid,omitempty"`
+	StatusUuid    []byte                 `protobuf:"bytes,2,opt,name=status_uuid,json=statusUuid" json:"status_uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeOperation) Reset() {
+	*x = AcknowledgeOperation{}
+	mi := &file_protocol_protocol_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeOperation) ProtoMessage() {}
+
+func (x *AcknowledgeOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeOperation.ProtoReflect.Descriptor instead.
+func (*AcknowledgeOperation) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AcknowledgeOperation) GetOperationUuid() []byte {
+	if x != nil {
+		return x.OperationUuid
+	}
+	return nil
+}
+
+func (x *AcknowledgeOperation) GetStatusUuid() []byte {
+	if x != nil {
+		return x.StatusUuid
+	}
+	return nil
+}
+
+// ReconcileOperations asks an agent for operations that the master thinks it has.
+// It answers each that it does not know with OPERATION_DROPPED.
+type ReconcileOperations struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	OperationUuids [][]byte               `protobuf:"bytes,1,rep,name=operation_uuids,json=operationUuids" json:"operation_uuids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReconcileOperations) Reset() {
+	*x = ReconcileOperations{}
+	mi := &file_protocol_protocol_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileOperations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileOperations) ProtoMessage() {}
+
+func (x *ReconcileOperations) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileOperations.ProtoReflect.Descriptor instead.
+func (*ReconcileOperations) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReconcileOperations) GetOperationUuids() [][]byte {
+	if x != nil {
+		return x.OperationUuids
+	}
+	return nil
+}
+
+// Drain tells an agent to end its tasks, new ones included, within the time its
+// config allows. Sent again with each registration for as long as it drains.
+type Drain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Config        *mesos.DrainConfig     `protobuf:"bytes,1,opt,name=config" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drain) Reset() {
+	*x = Drain{}
+	mi := &file_protocol_protocol_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drain) ProtoMessage() {}
+
+func (x *Drain) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drain.ProtoReflect.Descriptor instead.
+func (*Drain) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Drain) GetConfig() *mesos.DrainConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
 type ShutdownFramework struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
@@ -943,7 +1323,7 @@ type ShutdownFramework struct {
 
 func (x *ShutdownFramework) Reset() {
 	*x = ShutdownFramework{}
-	mi := &file_protocol_protocol_proto_msgTypes[10]
+	mi := &file_protocol_protocol_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1335,7 @@ func (x *ShutdownFramework) String() string {
 func (*ShutdownFramework) ProtoMessage() {}
 
 func (x *ShutdownFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[10]
+	mi := &file_protocol_protocol_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1348,7 @@ func (x *ShutdownFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownFramework.ProtoReflect.Descriptor instead.
 func (*ShutdownFramework) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{10}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ShutdownFramework) GetFrameworkId() *mesos.FrameworkID {
@@ -988,7 +1368,7 @@ type ShutdownExecutor struct {
 
 func (x *ShutdownExecutor) Reset() {
 	*x = ShutdownExecutor{}
-	mi := &file_protocol_protocol_proto_msgTypes[11]
+	mi := &file_protocol_protocol_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1380,7 @@ func (x *ShutdownExecutor) String() string {
 func (*ShutdownExecutor) ProtoMessage() {}
 
 func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[11]
+	mi := &file_protocol_protocol_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1393,7 @@ func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownExecutor.ProtoReflect.Descriptor instead.
 func (*ShutdownExecutor) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{11}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShutdownExecutor) GetFrameworkId() *mesos.FrameworkID {
@@ -1039,7 +1419,7 @@ type UpdateFramework struct {
 
 func (x *UpdateFramework) Reset() {
 	*x = UpdateFramework{}
-	mi := &file_protocol_protocol_proto_msgTypes[12]
+	mi := &file_protocol_protocol_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1431,7 @@ func (x *UpdateFramework) String() string {
 func (*UpdateFramework) ProtoMessage() {}
 
 func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[12]
+	mi := &file_protocol_protocol_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1444,7 @@ func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateFramework.ProtoReflect.Descriptor instead.
 func (*UpdateFramework) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{12}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateFramework) GetFramework() *mesos.FrameworkInfo {
@@ -1085,7 +1465,7 @@ type Reconcile struct {
 
 func (x *Reconcile) Reset() {
 	*x = Reconcile{}
-	mi := &file_protocol_protocol_proto_msgTypes[13]
+	mi := &file_protocol_protocol_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1477,7 @@ func (x *Reconcile) String() string {
 func (*Reconcile) ProtoMessage() {}
 
 func (x *Reconcile) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[13]
+	mi := &file_protocol_protocol_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1490,7 @@ func (x *Reconcile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
 func (*Reconcile) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{13}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Reconcile) GetTasks() []*Reconcile_Task {
@@ -1130,7 +1510,7 @@ type Reconciled struct {
 
 func (x *Reconciled) Reset() {
 	*x = Reconciled{}
-	mi := &file_protocol_protocol_proto_msgTypes[14]
+	mi := &file_protocol_protocol_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1522,7 @@ func (x *Reconciled) String() string {
 func (*Reconciled) ProtoMessage() {}
 
 func (x *Reconciled) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[14]
+	mi := &file_protocol_protocol_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1535,7 @@ func (x *Reconciled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconciled.ProtoReflect.Descriptor instead.
 func (*Reconciled) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{14}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Reconciled) GetUnknown() []*Reconcile_Task {
@@ -1176,7 +1556,7 @@ type FrameworkMessage struct {
 
 func (x *FrameworkMessage) Reset() {
 	*x = FrameworkMessage{}
-	mi := &file_protocol_protocol_proto_msgTypes[15]
+	mi := &file_protocol_protocol_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1568,7 @@ func (x *FrameworkMessage) String() string {
 func (*FrameworkMessage) ProtoMessage() {}
 
 func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[15]
+	mi := &file_protocol_protocol_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1581,7 @@ func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameworkMessage.ProtoReflect.Descriptor instead.
 func (*FrameworkMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{15}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FrameworkMessage) GetFrameworkId() *mesos.FrameworkID {
@@ -1236,7 +1616,7 @@ type ExecutorMessage struct {
 
 func (x *ExecutorMessage) Reset() {
 	*x = ExecutorMessage{}
-	mi := &file_protocol_protocol_proto_msgTypes[16]
+	mi := &file_protocol_protocol_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1628,7 @@ func (x *ExecutorMessage) String() string {
 func (*ExecutorMessage) ProtoMessage() {}
 
 func (x *ExecutorMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[16]
+	mi := &file_protocol_protocol_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1641,7 @@ func (x *ExecutorMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorMessage.ProtoReflect.Descriptor instead.
 func (*ExecutorMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{16}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExecutorMessage) GetFrameworkId() *mesos.FrameworkID {
@@ -1296,7 +1676,7 @@ type ExecutorExited struct {
 
 func (x *ExecutorExited) Reset() {
 	*x = ExecutorExited{}
-	mi := &file_protocol_protocol_proto_msgTypes[17]
+	mi := &file_protocol_protocol_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1688,7 @@ func (x *ExecutorExited) String() string {
 func (*ExecutorExited) ProtoMessage() {}
 
 func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[17]
+	mi := &file_protocol_protocol_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1701,7 @@ func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExited.ProtoReflect.Descriptor instead.
 func (*ExecutorExited) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{17}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExecutorExited) GetFrameworkId() *mesos.FrameworkID {
@@ -1355,7 +1735,7 @@ type Oversubscribed struct {
 
 func (x *Oversubscribed) Reset() {
 	*x = Oversubscribed{}
-	mi := &file_protocol_protocol_proto_msgTypes[18]
+	mi := &file_protocol_protocol_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1747,7 @@ func (x *Oversubscribed) String() string {
 func (*Oversubscribed) ProtoMessage() {}
 
 func (x *Oversubscribed) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[18]
+	mi := &file_protocol_protocol_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1760,7 @@ func (x *Oversubscribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Oversubscribed.ProtoReflect.Descriptor instead.
 func (*Oversubscribed) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{18}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Oversubscribed) GetTotal() []*mesos.Resource {
@@ -1409,7 +1789,7 @@ type GatewayToMaster struct {
 
 func (x *GatewayToMaster) Reset() {
 	*x = GatewayToMaster{}
-	mi := &file_protocol_protocol_proto_msgTypes[19]
+	mi := &file_protocol_protocol_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1801,7 @@ func (x *GatewayToMaster) String() string {
 func (*GatewayToMaster) ProtoMessage() {}
 
 func (x *GatewayToMaster) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[19]
+	mi := &file_protocol_protocol_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1814,7 @@ func (x *GatewayToMaster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayToMaster.ProtoReflect.Descriptor instead.
 func (*GatewayToMaster) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{19}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GatewayToMaster) GetMessage() isGatewayToMaster_Message {
@@ -1555,7 +1935,7 @@ type MasterToGateway struct {
 
 func (x *MasterToGateway) Reset() {
 	*x = MasterToGateway{}
-	mi := &file_protocol_protocol_proto_msgTypes[20]
+	mi := &file_protocol_protocol_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1947,7 @@ func (x *MasterToGateway) String() string {
 func (*MasterToGateway) ProtoMessage() {}
 
 func (x *MasterToGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[20]
+	mi := &file_protocol_protocol_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1960,7 @@ func (x *MasterToGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MasterToGateway.ProtoReflect.Descriptor instead.
 func (*MasterToGateway) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{20}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MasterToGateway) GetTerm() uint64 {
@@ -1676,7 +2056,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_protocol_protocol_proto_msgTypes[21]
+	mi := &file_protocol_protocol_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +2068,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[21]
+	mi := &file_protocol_protocol_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +2081,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{21}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Subscribe) GetSessionId() string {
@@ -1746,7 +2126,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_protocol_protocol_proto_msgTypes[22]
+	mi := &file_protocol_protocol_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +2138,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[22]
+	mi := &file_protocol_protocol_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +2151,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{22}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Call) GetCallId() uint64 {
@@ -1814,7 +2194,7 @@ type Operate struct {
 
 func (x *Operate) Reset() {
 	*x = Operate{}
-	mi := &file_protocol_protocol_proto_msgTypes[23]
+	mi := &file_protocol_protocol_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2206,7 @@ func (x *Operate) String() string {
 func (*Operate) ProtoMessage() {}
 
 func (x *Operate) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[23]
+	mi := &file_protocol_protocol_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2219,7 @@ func (x *Operate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operate.ProtoReflect.Descriptor instead.
 func (*Operate) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{23}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Operate) GetCallId() uint64 {
@@ -1876,7 +2256,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_protocol_protocol_proto_msgTypes[24]
+	mi := &file_protocol_protocol_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2268,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[24]
+	mi := &file_protocol_protocol_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2281,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{24}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Pending) GetFrameworkId() *mesos.FrameworkID {
@@ -1928,7 +2308,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_protocol_protocol_proto_msgTypes[25]
+	mi := &file_protocol_protocol_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2320,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[25]
+	mi := &file_protocol_protocol_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2333,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{25}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Event) GetSessionId() string {
@@ -1986,7 +2366,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_protocol_protocol_proto_msgTypes[26]
+	mi := &file_protocol_protocol_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2378,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[26]
+	mi := &file_protocol_protocol_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2391,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{26}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Reply) GetCallId() uint64 {
@@ -2060,7 +2440,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_protocol_protocol_proto_msgTypes[27]
+	mi := &file_protocol_protocol_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2452,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[27]
+	mi := &file_protocol_protocol_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2465,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{27}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Closed) GetSessionId() string {
@@ -2116,6 +2496,11 @@ type ViewEvent struct {
 	//	*ViewEvent_Role
 	//	*ViewEvent_Executor
 	//	*ViewEvent_ExecutorRemoved_
+	//	*ViewEvent_Operation
+	//	*ViewEvent_OperationRemoved_
+	//	*ViewEvent_InverseOffer
+	//	*ViewEvent_InverseOfferRemoved
+	//	*ViewEvent_Maintenance_
 	Event         isViewEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2123,7 +2508,7 @@ type ViewEvent struct {
 
 func (x *ViewEvent) Reset() {
 	*x = ViewEvent{}
-	mi := &file_protocol_protocol_proto_msgTypes[28]
+	mi := &file_protocol_protocol_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2520,7 @@ func (x *ViewEvent) String() string {
 func (*ViewEvent) ProtoMessage() {}
 
 func (x *ViewEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[28]
+	mi := &file_protocol_protocol_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2533,7 @@ func (x *ViewEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent.ProtoReflect.Descriptor instead.
 func (*ViewEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ViewEvent) GetEvent() isViewEvent_Event {
@@ -2293,6 +2678,51 @@ func (x *ViewEvent) GetExecutorRemoved() *ViewEvent_ExecutorRemoved {
 	return nil
 }
 
+func (x *ViewEvent) GetOperation() *mesos.Operation {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_Operation); ok {
+			return x.Operation
+		}
+	}
+	return nil
+}
+
+func (x *ViewEvent) GetOperationRemoved() *ViewEvent_OperationRemoved {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_OperationRemoved_); ok {
+			return x.OperationRemoved
+		}
+	}
+	return nil
+}
+
+func (x *ViewEvent) GetInverseOffer() *mesos.InverseOffer {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_InverseOffer); ok {
+			return x.InverseOffer
+		}
+	}
+	return nil
+}
+
+func (x *ViewEvent) GetInverseOfferRemoved() *ViewEvent_OfferRemoved {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_InverseOfferRemoved); ok {
+			return x.InverseOfferRemoved
+		}
+	}
+	return nil
+}
+
+func (x *ViewEvent) GetMaintenance() *ViewEvent_Maintenance {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_Maintenance_); ok {
+			return x.Maintenance
+		}
+	}
+	return nil
+}
+
 type isViewEvent_Event interface {
 	isViewEvent_Event()
 }
@@ -2362,6 +2792,28 @@ type ViewEvent_ExecutorRemoved_ struct {
 	ExecutorRemoved *ViewEvent_ExecutorRemoved `protobuf:"bytes,15,opt,name=executor_removed,json=executorRemoved,oneof"`
 }
 
+type ViewEvent_Operation struct {
+	// An operation that is not both terminal and acknowledged: added or changed.
+	Operation *mesos.Operation `protobuf:"bytes,16,opt,name=operation,oneof"`
+}
+
+type ViewEvent_OperationRemoved_ struct {
+	OperationRemoved *ViewEvent_OperationRemoved `protobuf:"bytes,17,opt,name=operation_removed,json=operationRemoved,oneof"`
+}
+
+type ViewEvent_InverseOffer struct {
+	InverseOffer *mesos.InverseOffer `protobuf:"bytes,18,opt,name=inverse_offer,json=inverseOffer,oneof"`
+}
+
+type ViewEvent_InverseOfferRemoved struct {
+	InverseOfferRemoved *ViewEvent_OfferRemoved `protobuf:"bytes,19,opt,name=inverse_offer_removed,json=inverseOfferRemoved,oneof"`
+}
+
+type ViewEvent_Maintenance_ struct {
+	// The whole of it, at every change.
+	Maintenance *ViewEvent_Maintenance `protobuf:"bytes,20,opt,name=maintenance,oneof"`
+}
+
 func (*ViewEvent_Reset_) isViewEvent_Event() {}
 
 func (*ViewEvent_Synced) isViewEvent_Event() {}
@@ -2392,6 +2844,16 @@ func (*ViewEvent_Executor) isViewEvent_Event() {}
 
 func (*ViewEvent_ExecutorRemoved_) isViewEvent_Event() {}
 
+func (*ViewEvent_Operation) isViewEvent_Event() {}
+
+func (*ViewEvent_OperationRemoved_) isViewEvent_Event() {}
+
+func (*ViewEvent_InverseOffer) isViewEvent_Event() {}
+
+func (*ViewEvent_InverseOfferRemoved) isViewEvent_Event() {}
+
+func (*ViewEvent_Maintenance_) isViewEvent_Event() {}
+
 type Reset struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2400,7 +2862,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_protocol_protocol_proto_msgTypes[29]
+	mi := &file_protocol_protocol_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2874,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[29]
+	mi := &file_protocol_protocol_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2887,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{29}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{34}
 }
 
 type Synced struct {
@@ -2436,7 +2898,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_protocol_protocol_proto_msgTypes[30]
+	mi := &file_protocol_protocol_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2910,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[30]
+	mi := &file_protocol_protocol_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2923,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{30}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35}
 }
 
 // Hello is the first message of every link, both ways: the term in which the
@@ -2476,7 +2938,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_protocol_protocol_proto_msgTypes[31]
+	mi := &file_protocol_protocol_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2950,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[31]
+	mi := &file_protocol_protocol_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2963,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{31}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Hello) GetTerm() uint64 {
@@ -2527,7 +2989,7 @@ type Seek struct {
 
 func (x *Seek) Reset() {
 	*x = Seek{}
-	mi := &file_protocol_protocol_proto_msgTypes[32]
+	mi := &file_protocol_protocol_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +3001,7 @@ func (x *Seek) String() string {
 func (*Seek) ProtoMessage() {}
 
 func (x *Seek) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[32]
+	mi := &file_protocol_protocol_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +3014,7 @@ func (x *Seek) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seek.ProtoReflect.Descriptor instead.
 func (*Seek) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{32}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{37}
 }
 
 type Reconcile_Task struct {
@@ -2565,7 +3027,7 @@ type Reconcile_Task struct {
 
 func (x *Reconcile_Task) Reset() {
 	*x = Reconcile_Task{}
-	mi := &file_protocol_protocol_proto_msgTypes[33]
+	mi := &file_protocol_protocol_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +3039,7 @@ func (x *Reconcile_Task) String() string {
 func (*Reconcile_Task) ProtoMessage() {}
 
 func (x *Reconcile_Task) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[33]
+	mi := &file_protocol_protocol_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +3052,7 @@ func (x *Reconcile_Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile_Task.ProtoReflect.Descriptor instead.
 func (*Reconcile_Task) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{13, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *Reconcile_Task) GetFrameworkId() *mesos.FrameworkID {
@@ -2618,7 +3080,7 @@ type Pending_Task struct {
 
 func (x *Pending_Task) Reset() {
 	*x = Pending_Task{}
-	mi := &file_protocol_protocol_proto_msgTypes[34]
+	mi := &file_protocol_protocol_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +3092,7 @@ func (x *Pending_Task) String() string {
 func (*Pending_Task) ProtoMessage() {}
 
 func (x *Pending_Task) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[34]
+	mi := &file_protocol_protocol_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +3105,7 @@ func (x *Pending_Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending_Task.ProtoReflect.Descriptor instead.
 func (*Pending_Task) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{24, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{29, 0}
 }
 
 func (x *Pending_Task) GetTaskId() *mesos.TaskID {
@@ -2679,7 +3141,7 @@ type ViewEvent_Master struct {
 
 func (x *ViewEvent_Master) Reset() {
 	*x = ViewEvent_Master{}
-	mi := &file_protocol_protocol_proto_msgTypes[35]
+	mi := &file_protocol_protocol_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +3153,7 @@ func (x *ViewEvent_Master) String() string {
 func (*ViewEvent_Master) ProtoMessage() {}
 
 func (x *ViewEvent_Master) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[35]
+	mi := &file_protocol_protocol_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +3166,7 @@ func (x *ViewEvent_Master) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_Master.ProtoReflect.Descriptor instead.
 func (*ViewEvent_Master) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 0}
 }
 
 func (x *ViewEvent_Master) GetInfo() *mesos.MasterInfo {
@@ -2748,7 +3210,7 @@ type ViewEvent_TaskRemoved struct {
 
 func (x *ViewEvent_TaskRemoved) Reset() {
 	*x = ViewEvent_TaskRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[36]
+	mi := &file_protocol_protocol_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +3222,7 @@ func (x *ViewEvent_TaskRemoved) String() string {
 func (*ViewEvent_TaskRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_TaskRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[36]
+	mi := &file_protocol_protocol_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +3235,7 @@ func (x *ViewEvent_TaskRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_TaskRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_TaskRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 1}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 1}
 }
 
 func (x *ViewEvent_TaskRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -2810,7 +3272,7 @@ type ViewEvent_TaskUpdated struct {
 
 func (x *ViewEvent_TaskUpdated) Reset() {
 	*x = ViewEvent_TaskUpdated{}
-	mi := &file_protocol_protocol_proto_msgTypes[37]
+	mi := &file_protocol_protocol_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +3284,7 @@ func (x *ViewEvent_TaskUpdated) String() string {
 func (*ViewEvent_TaskUpdated) ProtoMessage() {}
 
 func (x *ViewEvent_TaskUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[37]
+	mi := &file_protocol_protocol_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +3297,7 @@ func (x *ViewEvent_TaskUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_TaskUpdated.ProtoReflect.Descriptor instead.
 func (*ViewEvent_TaskUpdated) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 2}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 2}
 }
 
 func (x *ViewEvent_TaskUpdated) GetTask() *mesos.Task {
@@ -2868,7 +3330,7 @@ type ViewEvent_FrameworkRemoved struct {
 
 func (x *ViewEvent_FrameworkRemoved) Reset() {
 	*x = ViewEvent_FrameworkRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[38]
+	mi := &file_protocol_protocol_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3342,7 @@ func (x *ViewEvent_FrameworkRemoved) String() string {
 func (*ViewEvent_FrameworkRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_FrameworkRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[38]
+	mi := &file_protocol_protocol_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3355,7 @@ func (x *ViewEvent_FrameworkRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_FrameworkRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_FrameworkRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 3}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 3}
 }
 
 func (x *ViewEvent_FrameworkRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -2913,7 +3375,7 @@ type ViewEvent_AgentRemoved struct {
 
 func (x *ViewEvent_AgentRemoved) Reset() {
 	*x = ViewEvent_AgentRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[39]
+	mi := &file_protocol_protocol_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +3387,7 @@ func (x *ViewEvent_AgentRemoved) String() string {
 func (*ViewEvent_AgentRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_AgentRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[39]
+	mi := &file_protocol_protocol_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +3400,7 @@ func (x *ViewEvent_AgentRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_AgentRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_AgentRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 4}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 4}
 }
 
 func (x *ViewEvent_AgentRemoved) GetAgentId() *mesos.AgentID {
@@ -2964,7 +3426,7 @@ type ViewEvent_OfferRemoved struct {
 
 func (x *ViewEvent_OfferRemoved) Reset() {
 	*x = ViewEvent_OfferRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[40]
+	mi := &file_protocol_protocol_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3438,7 @@ func (x *ViewEvent_OfferRemoved) String() string {
 func (*ViewEvent_OfferRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_OfferRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[40]
+	mi := &file_protocol_protocol_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3451,7 @@ func (x *ViewEvent_OfferRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_OfferRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_OfferRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 5}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 5}
 }
 
 func (x *ViewEvent_OfferRemoved) GetOfferId() *mesos.OfferID {
@@ -3010,7 +3472,7 @@ type ViewEvent_ExecutorRemoved struct {
 
 func (x *ViewEvent_ExecutorRemoved) Reset() {
 	*x = ViewEvent_ExecutorRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[41]
+	mi := &file_protocol_protocol_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3484,7 @@ func (x *ViewEvent_ExecutorRemoved) String() string {
 func (*ViewEvent_ExecutorRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_ExecutorRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[41]
+	mi := &file_protocol_protocol_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3497,7 @@ func (x *ViewEvent_ExecutorRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_ExecutorRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_ExecutorRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{28, 6}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 6}
 }
 
 func (x *ViewEvent_ExecutorRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -3059,11 +3521,115 @@ func (x *ViewEvent_ExecutorRemoved) GetExecutorId() *mesos.ExecutorID {
 	return nil
 }
 
+type ViewEvent_OperationRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	OperationUuid []byte                 `protobuf:"bytes,2,opt,name=operation_uuid,json=operationUuid" json:"operation_uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ViewEvent_OperationRemoved) Reset() {
+	*x = ViewEvent_OperationRemoved{}
+	mi := &file_protocol_protocol_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ViewEvent_OperationRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ViewEvent_OperationRemoved) ProtoMessage() {}
+
+func (x *ViewEvent_OperationRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ViewEvent_OperationRemoved.ProtoReflect.Descriptor instead.
+func (*ViewEvent_OperationRemoved) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 7}
+}
+
+func (x *ViewEvent_OperationRemoved) GetAgentId() *mesos.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
+func (x *ViewEvent_OperationRemoved) GetOperationUuid() []byte {
+	if x != nil {
+		return x.OperationUuid
+	}
+	return nil
+}
+
+type ViewEvent_Maintenance struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Schedule      *maintenance.Schedule      `protobuf:"bytes,1,opt,name=schedule" json:"schedule,omitempty"`
+	Status        *maintenance.ClusterStatus `protobuf:"bytes,2,opt,name=status" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ViewEvent_Maintenance) Reset() {
+	*x = ViewEvent_Maintenance{}
+	mi := &file_protocol_protocol_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ViewEvent_Maintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ViewEvent_Maintenance) ProtoMessage() {}
+
+func (x *ViewEvent_Maintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ViewEvent_Maintenance.ProtoReflect.Descriptor instead.
+func (*ViewEvent_Maintenance) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 8}
+}
+
+func (x *ViewEvent_Maintenance) GetSchedule() *maintenance.Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+func (x *ViewEvent_Maintenance) GetStatus() *maintenance.ClusterStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 var File_protocol_protocol_proto protoreflect.FileDescriptor
 
 const file_protocol_protocol_proto_rawDesc = "" +
 	"\n" +
-	"\x17protocol/protocol.proto\x12\x12muster.protocol.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a\x11mesos/offer.proto\x1a\x14mesos/resource.proto\x1a\x10mesos/task.proto\x1a\x19mesos/master/master.proto\x1a\x1fmesos/scheduler/scheduler.proto\"\xfc\x03\n" +
+	"\x17protocol/protocol.proto\x12\x12muster.protocol.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a#mesos/maintenance/maintenance.proto\x1a\x11mesos/offer.proto\x1a\x14mesos/resource.proto\x1a\x10mesos/task.proto\x1a\x19mesos/master/master.proto\x1a\x1fmesos/scheduler/scheduler.proto\"\xce\x04\n" +
 	"\rAgentToMaster\x12:\n" +
 	"\bregister\x18\x01 \x01(\v2\x1c.muster.protocol.v1.RegisterH\x00R\bregister\x124\n" +
 	"\x06update\x18\x02 \x01(\v2\x1a.muster.protocol.v1.UpdateH\x00R\x06update\x12=\n" +
@@ -3073,8 +3639,9 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x0eoversubscribed\x18\x06 \x01(\v2\".muster.protocol.v1.OversubscribedH\x00R\x0eoversubscribed\x12@\n" +
 	"\n" +
 	"reconciled\x18\a \x01(\v2\x1e.muster.protocol.v1.ReconciledH\x00R\n" +
-	"reconciledB\t\n" +
-	"\amessage\"\xb7\x06\n" +
+	"reconciled\x12P\n" +
+	"\x10update_operation\x18\b \x01(\v2#.muster.protocol.v1.UpdateOperationH\x00R\x0fupdateOperationB\t\n" +
+	"\amessage\"\xf8\b\n" +
 	"\rMasterToAgent\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12@\n" +
 	"\n" +
@@ -3090,8 +3657,12 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x11framework_message\x18\n" +
 	" \x01(\v2$.muster.protocol.v1.FrameworkMessageH\x00R\x10frameworkMessage\x12=\n" +
 	"\theartbeat\x18\v \x01(\v2\x1d.muster.protocol.v1.HeartbeatH\x00R\theartbeat\x12S\n" +
-	"\x11shutdown_executor\x18\f \x01(\v2$.muster.protocol.v1.ShutdownExecutorH\x00R\x10shutdownExecutorB\t\n" +
-	"\amessage\"\xa7\x03\n" +
+	"\x11shutdown_executor\x18\f \x01(\v2$.muster.protocol.v1.ShutdownExecutorH\x00R\x10shutdownExecutor\x12M\n" +
+	"\x0fapply_operation\x18\r \x01(\v2\".muster.protocol.v1.ApplyOperationH\x00R\x0eapplyOperation\x12_\n" +
+	"\x15acknowledge_operation\x18\x0e \x01(\v2(.muster.protocol.v1.AcknowledgeOperationH\x00R\x14acknowledgeOperation\x12\\\n" +
+	"\x14reconcile_operations\x18\x0f \x01(\v2'.muster.protocol.v1.ReconcileOperationsH\x00R\x13reconcileOperations\x121\n" +
+	"\x05drain\x18\x10 \x01(\v2\x19.muster.protocol.v1.DrainH\x00R\x05drainB\t\n" +
+	"\amessage\"\x98\x04\n" +
 	"\bRegister\x12)\n" +
 	"\x05agent\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12B\n" +
@@ -3103,7 +3674,12 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\vincarnation\x18\x06 \x01(\tR\vincarnation\x12!\n" +
 	"\fhttp_address\x18\a \x01(\tR\vhttpAddress\x124\n" +
 	"\texecutors\x18\b \x03(\v2\x16.mesos.v1.ExecutorInfoR\texecutors\x128\n" +
-	"\x05ended\x18\t \x03(\v2\".muster.protocol.v1.Reconcile.TaskR\x05ended\"x\n" +
+	"\x05ended\x18\t \x03(\v2\".muster.protocol.v1.Reconcile.TaskR\x05ended\x123\n" +
+	"\n" +
+	"operations\x18\n" +
+	" \x03(\v2\x13.mesos.v1.OperationR\n" +
+	"operations\x12:\n" +
+	"\x0eoversubscribed\x18\v \x03(\v2\x12.mesos.v1.ResourceR\x0eoversubscribed\"x\n" +
 	"\n" +
 	"Registered\x12,\n" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12<\n" +
@@ -3128,7 +3704,24 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\vAcknowledge\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x12\n" +
-	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"M\n" +
+	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"\xa0\x01\n" +
+	"\x0eApplyOperation\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12-\n" +
+	"\x04info\x18\x02 \x01(\v2\x19.mesos.v1.Offer.OperationR\x04info\x12%\n" +
+	"\x0eoperation_uuid\x18\x03 \x01(\fR\roperationUuid\"\xe5\x01\n" +
+	"\x0fUpdateOperation\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12%\n" +
+	"\x0eoperation_uuid\x18\x02 \x01(\fR\roperationUuid\x121\n" +
+	"\x06status\x18\x03 \x01(\v2\x19.mesos.v1.OperationStatusR\x06status\x12>\n" +
+	"\rlatest_status\x18\x04 \x01(\v2\x19.mesos.v1.OperationStatusR\flatestStatus\"^\n" +
+	"\x14AcknowledgeOperation\x12%\n" +
+	"\x0eoperation_uuid\x18\x01 \x01(\fR\roperationUuid\x12\x1f\n" +
+	"\vstatus_uuid\x18\x02 \x01(\fR\n" +
+	"statusUuid\">\n" +
+	"\x13ReconcileOperations\x12'\n" +
+	"\x0foperation_uuids\x18\x01 \x03(\fR\x0eoperationUuids\"6\n" +
+	"\x05Drain\x12-\n" +
+	"\x06config\x18\x01 \x01(\v2\x15.mesos.v1.DrainConfigR\x06config\"M\n" +
 	"\x11ShutdownFramework\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"\x83\x01\n" +
 	"\x10ShutdownExecutor\x128\n" +
@@ -3213,7 +3806,7 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x12scheduler_response\x18\x05 \x01(\v2\x1c.mesos.v1.scheduler.ResponseR\x11schedulerResponse\"'\n" +
 	"\x06Closed\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\"\xdf\x0e\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"\xd5\x13\n" +
 	"\tViewEvent\x121\n" +
 	"\x05reset\x18\x01 \x01(\v2\x19.muster.protocol.v1.ResetH\x00R\x05reset\x124\n" +
 	"\x06synced\x18\x02 \x01(\v2\x1a.muster.protocol.v1.SyncedH\x00R\x06synced\x12>\n" +
@@ -3230,7 +3823,12 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x0frecovered_agent\x18\f \x01(\v2\x13.mesos.v1.AgentInfoH\x00R\x0erecoveredAgent\x12$\n" +
 	"\x04role\x18\r \x01(\v2\x0e.mesos.v1.RoleH\x00R\x04role\x12M\n" +
 	"\bexecutor\x18\x0e \x01(\v2/.mesos.v1.master.Response.GetExecutors.ExecutorH\x00R\bexecutor\x12Z\n" +
-	"\x10executor_removed\x18\x0f \x01(\v2-.muster.protocol.v1.ViewEvent.ExecutorRemovedH\x00R\x0fexecutorRemoved\x1a\x83\x01\n" +
+	"\x10executor_removed\x18\x0f \x01(\v2-.muster.protocol.v1.ViewEvent.ExecutorRemovedH\x00R\x0fexecutorRemoved\x123\n" +
+	"\toperation\x18\x10 \x01(\v2\x13.mesos.v1.OperationH\x00R\toperation\x12]\n" +
+	"\x11operation_removed\x18\x11 \x01(\v2..muster.protocol.v1.ViewEvent.OperationRemovedH\x00R\x10operationRemoved\x12=\n" +
+	"\rinverse_offer\x18\x12 \x01(\v2\x16.mesos.v1.InverseOfferH\x00R\finverseOffer\x12`\n" +
+	"\x15inverse_offer_removed\x18\x13 \x01(\v2*.muster.protocol.v1.ViewEvent.OfferRemovedH\x00R\x13inverseOfferRemoved\x12M\n" +
+	"\vmaintenance\x18\x14 \x01(\v2).muster.protocol.v1.ViewEvent.MaintenanceH\x00R\vmaintenance\x1a\x83\x01\n" +
 	"\x06Master\x12(\n" +
 	"\x04info\x18\x01 \x01(\v2\x14.mesos.v1.MasterInfoR\x04info\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12!\n" +
@@ -3255,7 +3853,13 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12,\n" +
 	"\bagent_id\x18\x02 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x125\n" +
 	"\vexecutor_id\x18\x03 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
-	"executorIdB\a\n" +
+	"executorId\x1ag\n" +
+	"\x10OperationRemoved\x12,\n" +
+	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12%\n" +
+	"\x0eoperation_uuid\x18\x02 \x01(\fR\roperationUuid\x1a\x86\x01\n" +
+	"\vMaintenance\x12:\n" +
+	"\bschedule\x18\x01 \x01(\v2\x1e.mesos.v1.maintenance.ScheduleR\bschedule\x12;\n" +
+	"\x06status\x18\x02 \x01(\v2#.mesos.v1.maintenance.ClusterStatusR\x06statusB\a\n" +
 	"\x05event\"\a\n" +
 	"\x05Reset\"\b\n" +
 	"\x06Synced\"5\n" +
@@ -3276,7 +3880,7 @@ func file_protocol_protocol_proto_rawDescGZIP() []byte {
 	return file_protocol_protocol_proto_rawDescData
 }
 
-var file_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_protocol_protocol_proto_goTypes = []any{
 	(*AgentToMaster)(nil),                           // 0: muster.protocol.v1.AgentToMaster
 	(*MasterToAgent)(nil),                           // 1: muster.protocol.v1.MasterToAgent
@@ -3288,169 +3892,204 @@ var file_protocol_protocol_proto_goTypes = []any{
 	(*KillTask)(nil),                                // 7: muster.protocol.v1.KillTask
 	(*Update)(nil),                                  // 8: muster.protocol.v1.Update
 	(*Acknowledge)(nil),                             // 9: muster.protocol.v1.Acknowledge
-	(*ShutdownFramework)(nil),                       // 10: muster.protocol.v1.ShutdownFramework
-	(*ShutdownExecutor)(nil),                        // 11: muster.protocol.v1.ShutdownExecutor
-	(*UpdateFramework)(nil),                         // 12: muster.protocol.v1.UpdateFramework
-	(*Reconcile)(nil),                               // 13: muster.protocol.v1.Reconcile
-	(*Reconciled)(nil),                              // 14: muster.protocol.v1.Reconciled
-	(*FrameworkMessage)(nil),                        // 15: muster.protocol.v1.FrameworkMessage
-	(*ExecutorMessage)(nil),                         // 16: muster.protocol.v1.ExecutorMessage
-	(*ExecutorExited)(nil),                          // 17: muster.protocol.v1.ExecutorExited
-	(*Oversubscribed)(nil),                          // 18: muster.protocol.v1.Oversubscribed
-	(*GatewayToMaster)(nil),                         // 19: muster.protocol.v1.GatewayToMaster
-	(*MasterToGateway)(nil),                         // 20: muster.protocol.v1.MasterToGateway
-	(*Subscribe)(nil),                               // 21: muster.protocol.v1.Subscribe
-	(*Call)(nil),                                    // 22: muster.protocol.v1.Call
-	(*Operate)(nil),                                 // 23: muster.protocol.v1.Operate
-	(*Pending)(nil),                                 // 24: muster.protocol.v1.Pending
-	(*Event)(nil),                                   // 25: muster.protocol.v1.Event
-	(*Reply)(nil),                                   // 26: muster.protocol.v1.Reply
-	(*Closed)(nil),                                  // 27: muster.protocol.v1.Closed
-	(*ViewEvent)(nil),                               // 28: muster.protocol.v1.ViewEvent
-	(*Reset)(nil),                                   // 29: muster.protocol.v1.Reset
-	(*Synced)(nil),                                  // 30: muster.protocol.v1.Synced
-	(*Hello)(nil),                                   // 31: muster.protocol.v1.Hello
-	(*Seek)(nil),                                    // 32: muster.protocol.v1.Seek
-	(*Reconcile_Task)(nil),                          // 33: muster.protocol.v1.Reconcile.Task
-	(*Pending_Task)(nil),                            // 34: muster.protocol.v1.Pending.Task
-	(*ViewEvent_Master)(nil),                        // 35: muster.protocol.v1.ViewEvent.Master
-	(*ViewEvent_TaskRemoved)(nil),                   // 36: muster.protocol.v1.ViewEvent.TaskRemoved
-	(*ViewEvent_TaskUpdated)(nil),                   // 37: muster.protocol.v1.ViewEvent.TaskUpdated
-	(*ViewEvent_FrameworkRemoved)(nil),              // 38: muster.protocol.v1.ViewEvent.FrameworkRemoved
-	(*ViewEvent_AgentRemoved)(nil),                  // 39: muster.protocol.v1.ViewEvent.AgentRemoved
-	(*ViewEvent_OfferRemoved)(nil),                  // 40: muster.protocol.v1.ViewEvent.OfferRemoved
-	(*ViewEvent_ExecutorRemoved)(nil),               // 41: muster.protocol.v1.ViewEvent.ExecutorRemoved
-	(*mesos.AgentInfo)(nil),                         // 42: mesos.v1.AgentInfo
-	(*mesos.AgentInfo_Capability)(nil),              // 43: mesos.v1.AgentInfo.Capability
-	(*mesos.Task)(nil),                              // 44: mesos.v1.Task
-	(*mesos.FrameworkInfo)(nil),                     // 45: mesos.v1.FrameworkInfo
-	(*mesos.ExecutorInfo)(nil),                      // 46: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),                           // 47: mesos.v1.AgentID
-	(*mesos.TaskInfo)(nil),                          // 48: mesos.v1.TaskInfo
-	(*mesos.FrameworkID)(nil),                       // 49: mesos.v1.FrameworkID
-	(*mesos.TaskID)(nil),                            // 50: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),                        // 51: mesos.v1.KillPolicy
-	(*mesos.TaskStatus)(nil),                        // 52: mesos.v1.TaskStatus
-	(mesos.TaskState)(0),                            // 53: mesos.v1.TaskState
-	(*mesos.ExecutorID)(nil),                        // 54: mesos.v1.ExecutorID
+	(*ApplyOperation)(nil),                          // 10: muster.protocol.v1.ApplyOperation
+	(*UpdateOperation)(nil),                         // 11: muster.protocol.v1.UpdateOperation
+	(*AcknowledgeOperation)(nil),                    // 12: muster.protocol.v1.AcknowledgeOperation
+	(*ReconcileOperations)(nil),                     // 13: muster.protocol.v1.ReconcileOperations
+	(*Drain)(nil),                                   // 14: muster.protocol.v1.Drain
+	(*ShutdownFramework)(nil),                       // 15: muster.protocol.v1.ShutdownFramework
+	(*ShutdownExecutor)(nil),                        // 16: muster.protocol.v1.ShutdownExecutor
+	(*UpdateFramework)(nil),                         // 17: muster.protocol.v1.UpdateFramework
+	(*Reconcile)(nil),                               // 18: muster.protocol.v1.Reconcile
+	(*Reconciled)(nil),                              // 19: muster.protocol.v1.Reconciled
+	(*FrameworkMessage)(nil),                        // 20: muster.protocol.v1.FrameworkMessage
+	(*ExecutorMessage)(nil),                         // 21: muster.protocol.v1.ExecutorMessage
+	(*ExecutorExited)(nil),                          // 22: muster.protocol.v1.ExecutorExited
+	(*Oversubscribed)(nil),                          // 23: muster.protocol.v1.Oversubscribed
+	(*GatewayToMaster)(nil),                         // 24: muster.protocol.v1.GatewayToMaster
+	(*MasterToGateway)(nil),                         // 25: muster.protocol.v1.MasterToGateway
+	(*Subscribe)(nil),                               // 26: muster.protocol.v1.Subscribe
+	(*Call)(nil),                                    // 27: muster.protocol.v1.Call
+	(*Operate)(nil),                                 // 28: muster.protocol.v1.Operate
+	(*Pending)(nil),                                 // 29: muster.protocol.v1.Pending
+	(*Event)(nil),                                   // 30: muster.protocol.v1.Event
+	(*Reply)(nil),                                   // 31: muster.protocol.v1.Reply
+	(*Closed)(nil),                                  // 32: muster.protocol.v1.Closed
+	(*ViewEvent)(nil),                               // 33: muster.protocol.v1.ViewEvent
+	(*Reset)(nil),                                   // 34: muster.protocol.v1.Reset
+	(*Synced)(nil),                                  // 35: muster.protocol.v1.Synced
+	(*Hello)(nil),                                   // 36: muster.protocol.v1.Hello
+	(*Seek)(nil),                                    // 37: muster.protocol.v1.Seek
+	(*Reconcile_Task)(nil),                          // 38: muster.protocol.v1.Reconcile.Task
+	(*Pending_Task)(nil),                            // 39: muster.protocol.v1.Pending.Task
+	(*ViewEvent_Master)(nil),                        // 40: muster.protocol.v1.ViewEvent.Master
+	(*ViewEvent_TaskRemoved)(nil),                   // 41: muster.protocol.v1.ViewEvent.TaskRemoved
+	(*ViewEvent_TaskUpdated)(nil),                   // 42: muster.protocol.v1.ViewEvent.TaskUpdated
+	(*ViewEvent_FrameworkRemoved)(nil),              // 43: muster.protocol.v1.ViewEvent.FrameworkRemoved
+	(*ViewEvent_AgentRemoved)(nil),                  // 44: muster.protocol.v1.ViewEvent.AgentRemoved
+	(*ViewEvent_OfferRemoved)(nil),                  // 45: muster.protocol.v1.ViewEvent.OfferRemoved
+	(*ViewEvent_ExecutorRemoved)(nil),               // 46: muster.protocol.v1.ViewEvent.ExecutorRemoved
+	(*ViewEvent_OperationRemoved)(nil),              // 47: muster.protocol.v1.ViewEvent.OperationRemoved
+	(*ViewEvent_Maintenance)(nil),                   // 48: muster.protocol.v1.ViewEvent.Maintenance
+	(*mesos.AgentInfo)(nil),                         // 49: mesos.v1.AgentInfo
+	(*mesos.AgentInfo_Capability)(nil),              // 50: mesos.v1.AgentInfo.Capability
+	(*mesos.Task)(nil),                              // 51: mesos.v1.Task
+	(*mesos.FrameworkInfo)(nil),                     // 52: mesos.v1.FrameworkInfo
+	(*mesos.ExecutorInfo)(nil),                      // 53: mesos.v1.ExecutorInfo
+	(*mesos.Operation)(nil),                         // 54: mesos.v1.Operation
 	(*mesos.Resource)(nil),                          // 55: mesos.v1.Resource
-	(*scheduler.Call)(nil),                          // 56: mesos.v1.scheduler.Call
-	(*master.Call)(nil),                             // 57: mesos.v1.master.Call
-	(*scheduler.Event)(nil),                         // 58: mesos.v1.scheduler.Event
-	(*master.Response)(nil),                         // 59: mesos.v1.master.Response
-	(*scheduler.Response)(nil),                      // 60: mesos.v1.scheduler.Response
-	(*master.Response_GetAgents_Agent)(nil),         // 61: mesos.v1.master.Response.GetAgents.Agent
-	(*master.Response_GetFrameworks_Framework)(nil), // 62: mesos.v1.master.Response.GetFrameworks.Framework
-	(*mesos.Offer)(nil),                             // 63: mesos.v1.Offer
-	(*mesos.Role)(nil),                              // 64: mesos.v1.Role
-	(*master.Response_GetExecutors_Executor)(nil),   // 65: mesos.v1.master.Response.GetExecutors.Executor
-	(*mesos.MasterInfo)(nil),                        // 66: mesos.v1.MasterInfo
-	(*mesos.OfferID)(nil),                           // 67: mesos.v1.OfferID
+	(*mesos.AgentID)(nil),                           // 56: mesos.v1.AgentID
+	(*mesos.TaskInfo)(nil),                          // 57: mesos.v1.TaskInfo
+	(*mesos.FrameworkID)(nil),                       // 58: mesos.v1.FrameworkID
+	(*mesos.TaskID)(nil),                            // 59: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),                        // 60: mesos.v1.KillPolicy
+	(*mesos.TaskStatus)(nil),                        // 61: mesos.v1.TaskStatus
+	(mesos.TaskState)(0),                            // 62: mesos.v1.TaskState
+	(*mesos.Offer_Operation)(nil),                   // 63: mesos.v1.Offer.Operation
+	(*mesos.OperationStatus)(nil),                   // 64: mesos.v1.OperationStatus
+	(*mesos.DrainConfig)(nil),                       // 65: mesos.v1.DrainConfig
+	(*mesos.ExecutorID)(nil),                        // 66: mesos.v1.ExecutorID
+	(*scheduler.Call)(nil),                          // 67: mesos.v1.scheduler.Call
+	(*master.Call)(nil),                             // 68: mesos.v1.master.Call
+	(*scheduler.Event)(nil),                         // 69: mesos.v1.scheduler.Event
+	(*master.Response)(nil),                         // 70: mesos.v1.master.Response
+	(*scheduler.Response)(nil),                      // 71: mesos.v1.scheduler.Response
+	(*master.Response_GetAgents_Agent)(nil),         // 72: mesos.v1.master.Response.GetAgents.Agent
+	(*master.Response_GetFrameworks_Framework)(nil), // 73: mesos.v1.master.Response.GetFrameworks.Framework
+	(*mesos.Offer)(nil),                             // 74: mesos.v1.Offer
+	(*mesos.Role)(nil),                              // 75: mesos.v1.Role
+	(*master.Response_GetExecutors_Executor)(nil),   // 76: mesos.v1.master.Response.GetExecutors.Executor
+	(*mesos.InverseOffer)(nil),                      // 77: mesos.v1.InverseOffer
+	(*mesos.MasterInfo)(nil),                        // 78: mesos.v1.MasterInfo
+	(*mesos.OfferID)(nil),                           // 79: mesos.v1.OfferID
+	(*maintenance.Schedule)(nil),                    // 80: mesos.v1.maintenance.Schedule
+	(*maintenance.ClusterStatus)(nil),               // 81: mesos.v1.maintenance.ClusterStatus
 }
 var file_protocol_protocol_proto_depIdxs = []int32{
-	2,  // 0: muster.protocol.v1.AgentToMaster.register:type_name -> muster.protocol.v1.Register
-	8,  // 1: muster.protocol.v1.AgentToMaster.update:type_name -> muster.protocol.v1.Update
-	5,  // 2: muster.protocol.v1.AgentToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	16, // 3: muster.protocol.v1.AgentToMaster.executor_message:type_name -> muster.protocol.v1.ExecutorMessage
-	17, // 4: muster.protocol.v1.AgentToMaster.executor_exited:type_name -> muster.protocol.v1.ExecutorExited
-	18, // 5: muster.protocol.v1.AgentToMaster.oversubscribed:type_name -> muster.protocol.v1.Oversubscribed
-	14, // 6: muster.protocol.v1.AgentToMaster.reconciled:type_name -> muster.protocol.v1.Reconciled
-	3,  // 7: muster.protocol.v1.MasterToAgent.registered:type_name -> muster.protocol.v1.Registered
-	4,  // 8: muster.protocol.v1.MasterToAgent.refused:type_name -> muster.protocol.v1.Refused
-	6,  // 9: muster.protocol.v1.MasterToAgent.run_task:type_name -> muster.protocol.v1.RunTask
-	7,  // 10: muster.protocol.v1.MasterToAgent.kill_task:type_name -> muster.protocol.v1.KillTask
-	9,  // 11: muster.protocol.v1.MasterToAgent.acknowledge:type_name -> muster.protocol.v1.Acknowledge
-	10, // 12: muster.protocol.v1.MasterToAgent.shutdown_framework:type_name -> muster.protocol.v1.ShutdownFramework
-	12, // 13: muster.protocol.v1.MasterToAgent.update_framework:type_name -> muster.protocol.v1.UpdateFramework
-	13, // 14: muster.protocol.v1.MasterToAgent.reconcile:type_name -> muster.protocol.v1.Reconcile
-	15, // 15: muster.protocol.v1.MasterToAgent.framework_message:type_name -> muster.protocol.v1.FrameworkMessage
-	5,  // 16: muster.protocol.v1.MasterToAgent.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	11, // 17: muster.protocol.v1.MasterToAgent.shutdown_executor:type_name -> muster.protocol.v1.ShutdownExecutor
-	42, // 18: muster.protocol.v1.Register.agent:type_name -> mesos.v1.AgentInfo
-	43, // 19: muster.protocol.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	44, // 20: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
-	45, // 21: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
-	46, // 22: muster.protocol.v1.Register.executors:type_name -> mesos.v1.ExecutorInfo
-	33, // 23: muster.protocol.v1.Register.ended:type_name -> muster.protocol.v1.Reconcile.Task
-	47, // 24: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
-	45, // 25: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	48, // 26: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
-	46, // 27: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
-	49, // 28: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 29: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	51, // 30: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	49, // 31: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
-	52, // 32: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
-	53, // 33: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
-	49, // 34: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 35: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
-	49, // 36: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	49, // 37: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 38: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	45, // 39: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	33, // 40: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
-	33, // 41: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
-	49, // 42: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 43: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	49, // 44: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 45: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	49, // 46: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	54, // 47: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	55, // 48: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
-	21, // 49: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
-	22, // 50: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
-	23, // 51: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
-	27, // 52: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
-	5,  // 53: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	24, // 54: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
-	25, // 55: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
-	26, // 56: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
-	27, // 57: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
-	5,  // 58: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	56, // 59: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
-	56, // 60: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
-	57, // 61: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
-	49, // 62: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
-	34, // 63: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
-	58, // 64: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
-	59, // 65: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
-	60, // 66: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
-	29, // 67: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
-	30, // 68: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
-	35, // 69: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
-	61, // 70: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
-	39, // 71: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
-	62, // 72: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
-	38, // 73: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
-	37, // 74: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
-	36, // 75: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
-	63, // 76: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
-	40, // 77: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
-	42, // 78: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
-	64, // 79: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
-	65, // 80: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
-	41, // 81: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
-	49, // 82: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 83: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
-	50, // 84: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
-	47, // 85: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
-	54, // 86: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
-	66, // 87: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
-	49, // 88: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 89: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
-	44, // 90: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
-	52, // 91: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
-	49, // 92: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 93: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
-	67, // 94: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
-	49, // 95: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 96: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
-	54, // 97: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
-	98, // [98:98] is the sub-list for method output_type
-	98, // [98:98] is the sub-list for method input_type
-	98, // [98:98] is the sub-list for extension type_name
-	98, // [98:98] is the sub-list for extension extendee
-	0,  // [0:98] is the sub-list for field type_name
+	2,   // 0: muster.protocol.v1.AgentToMaster.register:type_name -> muster.protocol.v1.Register
+	8,   // 1: muster.protocol.v1.AgentToMaster.update:type_name -> muster.protocol.v1.Update
+	5,   // 2: muster.protocol.v1.AgentToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	21,  // 3: muster.protocol.v1.AgentToMaster.executor_message:type_name -> muster.protocol.v1.ExecutorMessage
+	22,  // 4: muster.protocol.v1.AgentToMaster.executor_exited:type_name -> muster.protocol.v1.ExecutorExited
+	23,  // 5: muster.protocol.v1.AgentToMaster.oversubscribed:type_name -> muster.protocol.v1.Oversubscribed
+	19,  // 6: muster.protocol.v1.AgentToMaster.reconciled:type_name -> muster.protocol.v1.Reconciled
+	11,  // 7: muster.protocol.v1.AgentToMaster.update_operation:type_name -> muster.protocol.v1.UpdateOperation
+	3,   // 8: muster.protocol.v1.MasterToAgent.registered:type_name -> muster.protocol.v1.Registered
+	4,   // 9: muster.protocol.v1.MasterToAgent.refused:type_name -> muster.protocol.v1.Refused
+	6,   // 10: muster.protocol.v1.MasterToAgent.run_task:type_name -> muster.protocol.v1.RunTask
+	7,   // 11: muster.protocol.v1.MasterToAgent.kill_task:type_name -> muster.protocol.v1.KillTask
+	9,   // 12: muster.protocol.v1.MasterToAgent.acknowledge:type_name -> muster.protocol.v1.Acknowledge
+	15,  // 13: muster.protocol.v1.MasterToAgent.shutdown_framework:type_name -> muster.protocol.v1.ShutdownFramework
+	17,  // 14: muster.protocol.v1.MasterToAgent.update_framework:type_name -> muster.protocol.v1.UpdateFramework
+	18,  // 15: muster.protocol.v1.MasterToAgent.reconcile:type_name -> muster.protocol.v1.Reconcile
+	20,  // 16: muster.protocol.v1.MasterToAgent.framework_message:type_name -> muster.protocol.v1.FrameworkMessage
+	5,   // 17: muster.protocol.v1.MasterToAgent.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	16,  // 18: muster.protocol.v1.MasterToAgent.shutdown_executor:type_name -> muster.protocol.v1.ShutdownExecutor
+	10,  // 19: muster.protocol.v1.MasterToAgent.apply_operation:type_name -> muster.protocol.v1.ApplyOperation
+	12,  // 20: muster.protocol.v1.MasterToAgent.acknowledge_operation:type_name -> muster.protocol.v1.AcknowledgeOperation
+	13,  // 21: muster.protocol.v1.MasterToAgent.reconcile_operations:type_name -> muster.protocol.v1.ReconcileOperations
+	14,  // 22: muster.protocol.v1.MasterToAgent.drain:type_name -> muster.protocol.v1.Drain
+	49,  // 23: muster.protocol.v1.Register.agent:type_name -> mesos.v1.AgentInfo
+	50,  // 24: muster.protocol.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	51,  // 25: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
+	52,  // 26: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
+	53,  // 27: muster.protocol.v1.Register.executors:type_name -> mesos.v1.ExecutorInfo
+	38,  // 28: muster.protocol.v1.Register.ended:type_name -> muster.protocol.v1.Reconcile.Task
+	54,  // 29: muster.protocol.v1.Register.operations:type_name -> mesos.v1.Operation
+	55,  // 30: muster.protocol.v1.Register.oversubscribed:type_name -> mesos.v1.Resource
+	56,  // 31: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
+	52,  // 32: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	57,  // 33: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
+	53,  // 34: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
+	58,  // 35: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	59,  // 36: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	60,  // 37: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	58,  // 38: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
+	61,  // 39: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
+	62,  // 40: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
+	58,  // 41: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
+	59,  // 42: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
+	58,  // 43: muster.protocol.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	63,  // 44: muster.protocol.v1.ApplyOperation.info:type_name -> mesos.v1.Offer.Operation
+	58,  // 45: muster.protocol.v1.UpdateOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	64,  // 46: muster.protocol.v1.UpdateOperation.status:type_name -> mesos.v1.OperationStatus
+	64,  // 47: muster.protocol.v1.UpdateOperation.latest_status:type_name -> mesos.v1.OperationStatus
+	65,  // 48: muster.protocol.v1.Drain.config:type_name -> mesos.v1.DrainConfig
+	58,  // 49: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	58,  // 50: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	66,  // 51: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	52,  // 52: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	38,  // 53: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
+	38,  // 54: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
+	58,  // 55: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	66,  // 56: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	58,  // 57: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	66,  // 58: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	58,  // 59: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	66,  // 60: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	55,  // 61: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
+	26,  // 62: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
+	27,  // 63: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
+	28,  // 64: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
+	32,  // 65: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
+	5,   // 66: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	29,  // 67: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
+	30,  // 68: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
+	31,  // 69: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
+	32,  // 70: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
+	5,   // 71: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	67,  // 72: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
+	67,  // 73: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
+	68,  // 74: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
+	58,  // 75: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
+	39,  // 76: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
+	69,  // 77: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
+	70,  // 78: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
+	71,  // 79: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
+	34,  // 80: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
+	35,  // 81: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
+	40,  // 82: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
+	72,  // 83: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
+	44,  // 84: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
+	73,  // 85: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
+	43,  // 86: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
+	42,  // 87: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
+	41,  // 88: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
+	74,  // 89: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
+	45,  // 90: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
+	49,  // 91: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
+	75,  // 92: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
+	76,  // 93: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
+	46,  // 94: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
+	54,  // 95: muster.protocol.v1.ViewEvent.operation:type_name -> mesos.v1.Operation
+	47,  // 96: muster.protocol.v1.ViewEvent.operation_removed:type_name -> muster.protocol.v1.ViewEvent.OperationRemoved
+	77,  // 97: muster.protocol.v1.ViewEvent.inverse_offer:type_name -> mesos.v1.InverseOffer
+	45,  // 98: muster.protocol.v1.ViewEvent.inverse_offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
+	48,  // 99: muster.protocol.v1.ViewEvent.maintenance:type_name -> muster.protocol.v1.ViewEvent.Maintenance
+	58,  // 100: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
+	59,  // 101: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
+	59,  // 102: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
+	56,  // 103: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
+	66,  // 104: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
+	78,  // 105: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
+	58,  // 106: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	59,  // 107: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
+	51,  // 108: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
+	61,  // 109: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
+	58,  // 110: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	56,  // 111: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
+	79,  // 112: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
+	58,  // 113: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	56,  // 114: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
+	66,  // 115: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
+	56,  // 116: muster.protocol.v1.ViewEvent.OperationRemoved.agent_id:type_name -> mesos.v1.AgentID
+	80,  // 117: muster.protocol.v1.ViewEvent.Maintenance.schedule:type_name -> mesos.v1.maintenance.Schedule
+	81,  // 118: muster.protocol.v1.ViewEvent.Maintenance.status:type_name -> mesos.v1.maintenance.ClusterStatus
+	119, // [119:119] is the sub-list for method output_type
+	119, // [119:119] is the sub-list for method input_type
+	119, // [119:119] is the sub-list for extension type_name
+	119, // [119:119] is the sub-list for extension extendee
+	0,   // [0:119] is the sub-list for field type_name
 }
 
 func init() { file_protocol_protocol_proto_init() }
@@ -3466,6 +4105,7 @@ func file_protocol_protocol_proto_init() {
 		(*AgentToMaster_ExecutorExited)(nil),
 		(*AgentToMaster_Oversubscribed)(nil),
 		(*AgentToMaster_Reconciled)(nil),
+		(*AgentToMaster_UpdateOperation)(nil),
 	}
 	file_protocol_protocol_proto_msgTypes[1].OneofWrappers = []any{
 		(*MasterToAgent_Registered)(nil),
@@ -3479,8 +4119,12 @@ func file_protocol_protocol_proto_init() {
 		(*MasterToAgent_FrameworkMessage)(nil),
 		(*MasterToAgent_Heartbeat)(nil),
 		(*MasterToAgent_ShutdownExecutor)(nil),
+		(*MasterToAgent_ApplyOperation)(nil),
+		(*MasterToAgent_AcknowledgeOperation)(nil),
+		(*MasterToAgent_ReconcileOperations)(nil),
+		(*MasterToAgent_Drain)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[19].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[24].OneofWrappers = []any{
 		(*GatewayToMaster_Subscribe)(nil),
 		(*GatewayToMaster_Call)(nil),
 		(*GatewayToMaster_Operate)(nil),
@@ -3488,13 +4132,13 @@ func file_protocol_protocol_proto_init() {
 		(*GatewayToMaster_Heartbeat)(nil),
 		(*GatewayToMaster_Pending)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[20].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[25].OneofWrappers = []any{
 		(*MasterToGateway_Event)(nil),
 		(*MasterToGateway_Reply)(nil),
 		(*MasterToGateway_Closed)(nil),
 		(*MasterToGateway_Heartbeat)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[28].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[33].OneofWrappers = []any{
 		(*ViewEvent_Reset_)(nil),
 		(*ViewEvent_Synced)(nil),
 		(*ViewEvent_Master_)(nil),
@@ -3510,6 +4154,11 @@ func file_protocol_protocol_proto_init() {
 		(*ViewEvent_Role)(nil),
 		(*ViewEvent_Executor)(nil),
 		(*ViewEvent_ExecutorRemoved_)(nil),
+		(*ViewEvent_Operation)(nil),
+		(*ViewEvent_OperationRemoved_)(nil),
+		(*ViewEvent_InverseOffer)(nil),
+		(*ViewEvent_InverseOfferRemoved)(nil),
+		(*ViewEvent_Maintenance_)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3517,7 +4166,7 @@ func file_protocol_protocol_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_protocol_proto_rawDesc), len(file_protocol_protocol_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,6 +13,8 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	mesos "muster/offers/mesos"
+	maintenance "muster/offers/mesos/maintenance"
+	quota "muster/offers/mesos/quota"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -84,7 +86,7 @@ func (x *Agent_Status) UnmarshalJSON(b []byte) error {
 
 // Deprecated: Use Agent_Status.Descriptor instead.
 func (Agent_Status) EnumDescriptor() ([]byte, []int) {
-	return file_registry_registry_proto_rawDescGZIP(), []int{15, 0}
+	return file_registry_registry_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // Op is one entry of the log. Times are nanoseconds since the Unix epoch.
@@ -106,6 +108,15 @@ type Op struct {
 	//	*Op_FrameworkDisconnected
 	//	*Op_FrameworkConnected
 	//	*Op_RemoveFramework
+	//	*Op_UpdateQuota
+	//	*Op_UpdateWeights
+	//	*Op_UpdateMaintenanceSchedule
+	//	*Op_StartMaintenance
+	//	*Op_StopMaintenance
+	//	*Op_DrainAgent
+	//	*Op_MarkAgentDrained
+	//	*Op_DeactivateAgent
+	//	*Op_ReactivateAgent
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -274,6 +285,87 @@ func (x *Op) GetRemoveFramework() *RemoveFramework {
 	return nil
 }
 
+func (x *Op) GetUpdateQuota() *UpdateQuota {
+	if x != nil {
+		if x, ok := x.Op.(*Op_UpdateQuota); ok {
+			return x.UpdateQuota
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetUpdateWeights() *UpdateWeights {
+	if x != nil {
+		if x, ok := x.Op.(*Op_UpdateWeights); ok {
+			return x.UpdateWeights
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetUpdateMaintenanceSchedule() *UpdateMaintenanceSchedule {
+	if x != nil {
+		if x, ok := x.Op.(*Op_UpdateMaintenanceSchedule); ok {
+			return x.UpdateMaintenanceSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetStartMaintenance() *StartMaintenance {
+	if x != nil {
+		if x, ok := x.Op.(*Op_StartMaintenance); ok {
+			return x.StartMaintenance
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetStopMaintenance() *StopMaintenance {
+	if x != nil {
+		if x, ok := x.Op.(*Op_StopMaintenance); ok {
+			return x.StopMaintenance
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetDrainAgent() *DrainAgent {
+	if x != nil {
+		if x, ok := x.Op.(*Op_DrainAgent); ok {
+			return x.DrainAgent
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetMarkAgentDrained() *MarkAgentDrained {
+	if x != nil {
+		if x, ok := x.Op.(*Op_MarkAgentDrained); ok {
+			return x.MarkAgentDrained
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetDeactivateAgent() *DeactivateAgent {
+	if x != nil {
+		if x, ok := x.Op.(*Op_DeactivateAgent); ok {
+			return x.DeactivateAgent
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetReactivateAgent() *ReactivateAgent {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ReactivateAgent); ok {
+			return x.ReactivateAgent
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -334,6 +426,42 @@ type Op_RemoveFramework struct {
 	RemoveFramework *RemoveFramework `protobuf:"bytes,14,opt,name=remove_framework,json=removeFramework,oneof"`
 }
 
+type Op_UpdateQuota struct {
+	UpdateQuota *UpdateQuota `protobuf:"bytes,15,opt,name=update_quota,json=updateQuota,oneof"`
+}
+
+type Op_UpdateWeights struct {
+	UpdateWeights *UpdateWeights `protobuf:"bytes,16,opt,name=update_weights,json=updateWeights,oneof"`
+}
+
+type Op_UpdateMaintenanceSchedule struct {
+	UpdateMaintenanceSchedule *UpdateMaintenanceSchedule `protobuf:"bytes,17,opt,name=update_maintenance_schedule,json=updateMaintenanceSchedule,oneof"`
+}
+
+type Op_StartMaintenance struct {
+	StartMaintenance *StartMaintenance `protobuf:"bytes,18,opt,name=start_maintenance,json=startMaintenance,oneof"`
+}
+
+type Op_StopMaintenance struct {
+	StopMaintenance *StopMaintenance `protobuf:"bytes,19,opt,name=stop_maintenance,json=stopMaintenance,oneof"`
+}
+
+type Op_DrainAgent struct {
+	DrainAgent *DrainAgent `protobuf:"bytes,20,opt,name=drain_agent,json=drainAgent,oneof"`
+}
+
+type Op_MarkAgentDrained struct {
+	MarkAgentDrained *MarkAgentDrained `protobuf:"bytes,21,opt,name=mark_agent_drained,json=markAgentDrained,oneof"`
+}
+
+type Op_DeactivateAgent struct {
+	DeactivateAgent *DeactivateAgent `protobuf:"bytes,22,opt,name=deactivate_agent,json=deactivateAgent,oneof"`
+}
+
+type Op_ReactivateAgent struct {
+	ReactivateAgent *ReactivateAgent `protobuf:"bytes,23,opt,name=reactivate_agent,json=reactivateAgent,oneof"`
+}
+
 func (*Op_InitCluster) isOp_Op() {}
 
 func (*Op_AdmitMember) isOp_Op() {}
@@ -361,6 +489,24 @@ func (*Op_FrameworkDisconnected) isOp_Op() {}
 func (*Op_FrameworkConnected) isOp_Op() {}
 
 func (*Op_RemoveFramework) isOp_Op() {}
+
+func (*Op_UpdateQuota) isOp_Op() {}
+
+func (*Op_UpdateWeights) isOp_Op() {}
+
+func (*Op_UpdateMaintenanceSchedule) isOp_Op() {}
+
+func (*Op_StartMaintenance) isOp_Op() {}
+
+func (*Op_StopMaintenance) isOp_Op() {}
+
+func (*Op_DrainAgent) isOp_Op() {}
+
+func (*Op_MarkAgentDrained) isOp_Op() {}
+
+func (*Op_DeactivateAgent) isOp_Op() {}
+
+func (*Op_ReactivateAgent) isOp_Op() {}
 
 // InitCluster is the first operation of a cluster and happens once.
 type InitCluster struct {
@@ -1119,22 +1265,448 @@ func (x *RemoveFramework) GetFrameworkId() *mesos.FrameworkID {
 	return nil
 }
 
+// UpdateQuota sets the quota of each role that it names. One without guarantees
+// and limits has no quota any more.
+type UpdateQuota struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Configs       []*quota.QuotaConfig   `protobuf:"bytes,1,rep,name=configs" json:"configs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateQuota) Reset() {
+	*x = UpdateQuota{}
+	mi := &file_registry_registry_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateQuota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateQuota) ProtoMessage() {}
+
+func (x *UpdateQuota) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateQuota.ProtoReflect.Descriptor instead.
+func (*UpdateQuota) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UpdateQuota) GetConfigs() []*quota.QuotaConfig {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
+// UpdateWeights sets the weight of each role that it names.
+type UpdateWeights struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Weights       []*mesos.WeightInfo    `protobuf:"bytes,1,rep,name=weights" json:"weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWeights) Reset() {
+	*x = UpdateWeights{}
+	mi := &file_registry_registry_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWeights) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWeights) ProtoMessage() {}
+
+func (x *UpdateWeights) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWeights.ProtoReflect.Descriptor instead.
+func (*UpdateWeights) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UpdateWeights) GetWeights() []*mesos.WeightInfo {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+// UpdateMaintenanceSchedule replaces the whole schedule.
+type UpdateMaintenanceSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *maintenance.Schedule  `protobuf:"bytes,1,opt,name=schedule" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateMaintenanceSchedule) Reset() {
+	*x = UpdateMaintenanceSchedule{}
+	mi := &file_registry_registry_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateMaintenanceSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateMaintenanceSchedule) ProtoMessage() {}
+
+func (x *UpdateMaintenanceSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateMaintenanceSchedule.ProtoReflect.Descriptor instead.
+func (*UpdateMaintenanceSchedule) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UpdateMaintenanceSchedule) GetSchedule() *maintenance.Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// StartMaintenance takes machines of the schedule down.
+type StartMaintenance struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Machines      []*mesos.MachineID     `protobuf:"bytes,1,rep,name=machines" json:"machines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartMaintenance) Reset() {
+	*x = StartMaintenance{}
+	mi := &file_registry_registry_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartMaintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartMaintenance) ProtoMessage() {}
+
+func (x *StartMaintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartMaintenance.ProtoReflect.Descriptor instead.
+func (*StartMaintenance) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StartMaintenance) GetMachines() []*mesos.MachineID {
+	if x != nil {
+		return x.Machines
+	}
+	return nil
+}
+
+// StopMaintenance brings machines up again and takes them out of the schedule.
+type StopMaintenance struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Machines      []*mesos.MachineID     `protobuf:"bytes,1,rep,name=machines" json:"machines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopMaintenance) Reset() {
+	*x = StopMaintenance{}
+	mi := &file_registry_registry_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopMaintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopMaintenance) ProtoMessage() {}
+
+func (x *StopMaintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopMaintenance.ProtoReflect.Descriptor instead.
+func (*StopMaintenance) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StopMaintenance) GetMachines() []*mesos.MachineID {
+	if x != nil {
+		return x.Machines
+	}
+	return nil
+}
+
+// DrainAgent deactivates an agent until it is reactivated, and says how its tasks are to end.
+type DrainAgent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	Config        *mesos.DrainConfig     `protobuf:"bytes,2,opt,name=config" json:"config,omitempty"`
+	Time          *int64                 `protobuf:"varint,3,opt,name=time" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainAgent) Reset() {
+	*x = DrainAgent{}
+	mi := &file_registry_registry_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainAgent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainAgent) ProtoMessage() {}
+
+func (x *DrainAgent) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainAgent.ProtoReflect.Descriptor instead.
+func (*DrainAgent) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DrainAgent) GetAgentId() *mesos.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
+func (x *DrainAgent) GetConfig() *mesos.DrainConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *DrainAgent) GetTime() int64 {
+	if x != nil && x.Time != nil {
+		return *x.Time
+	}
+	return 0
+}
+
+// MarkAgentDrained says that nothing runs any more on an agent that was draining.
+type MarkAgentDrained struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkAgentDrained) Reset() {
+	*x = MarkAgentDrained{}
+	mi := &file_registry_registry_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkAgentDrained) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkAgentDrained) ProtoMessage() {}
+
+func (x *MarkAgentDrained) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkAgentDrained.ProtoReflect.Descriptor instead.
+func (*MarkAgentDrained) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *MarkAgentDrained) GetAgentId() *mesos.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
+// DeactivateAgent stops offers of an agent until it is reactivated.
+type DeactivateAgent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeactivateAgent) Reset() {
+	*x = DeactivateAgent{}
+	mi := &file_registry_registry_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeactivateAgent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeactivateAgent) ProtoMessage() {}
+
+func (x *DeactivateAgent) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeactivateAgent.ProtoReflect.Descriptor instead.
+func (*DeactivateAgent) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeactivateAgent) GetAgentId() *mesos.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
+type ReactivateAgent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReactivateAgent) Reset() {
+	*x = ReactivateAgent{}
+	mi := &file_registry_registry_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReactivateAgent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReactivateAgent) ProtoMessage() {}
+
+func (x *ReactivateAgent) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_registry_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReactivateAgent.ProtoReflect.Descriptor instead.
+func (*ReactivateAgent) Descriptor() ([]byte, []int) {
+	return file_registry_registry_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ReactivateAgent) GetAgentId() *mesos.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
 // Agent is one agent the cluster knows.
 type Agent struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Info   *mesos.AgentInfo       `protobuf:"bytes,1,opt,name=info" json:"info,omitempty"`
 	Status *Agent_Status          `protobuf:"varint,2,opt,name=status,enum=muster.registry.v1.Agent_Status" json:"status,omitempty"`
 	// Since when it is unreachable or gone.
-	Since         *int64  `protobuf:"varint,3,opt,name=since" json:"since,omitempty"`
-	PeerId        *string `protobuf:"bytes,4,opt,name=peer_id,json=peerId" json:"peer_id,omitempty"`
-	Incarnation   *string `protobuf:"bytes,5,opt,name=incarnation" json:"incarnation,omitempty"`
+	Since       *int64  `protobuf:"varint,3,opt,name=since" json:"since,omitempty"`
+	PeerId      *string `protobuf:"bytes,4,opt,name=peer_id,json=peerId" json:"peer_id,omitempty"`
+	Incarnation *string `protobuf:"bytes,5,opt,name=incarnation" json:"incarnation,omitempty"`
+	// Not offered: by DeactivateAgent, or because it is drained.
+	Deactivated *bool `protobuf:"varint,6,opt,name=deactivated" json:"deactivated,omitempty"`
+	// Set from DrainAgent until it is reactivated.
+	DrainInfo     *mesos.DrainInfo `protobuf:"bytes,7,opt,name=drain_info,json=drainInfo" json:"drain_info,omitempty"`
+	DrainStart    *int64           `protobuf:"varint,8,opt,name=drain_start,json=drainStart" json:"drain_start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_registry_registry_proto_msgTypes[15]
+	mi := &file_registry_registry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1718,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_registry_proto_msgTypes[15]
+	mi := &file_registry_registry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1731,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_registry_registry_proto_rawDescGZIP(), []int{15}
+	return file_registry_registry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Agent) GetInfo() *mesos.AgentInfo {
@@ -1197,6 +1769,27 @@ func (x *Agent) GetIncarnation() string {
 	return ""
 }
 
+func (x *Agent) GetDeactivated() bool {
+	if x != nil && x.Deactivated != nil {
+		return *x.Deactivated
+	}
+	return false
+}
+
+func (x *Agent) GetDrainInfo() *mesos.DrainInfo {
+	if x != nil {
+		return x.DrainInfo
+	}
+	return nil
+}
+
+func (x *Agent) GetDrainStart() int64 {
+	if x != nil && x.DrainStart != nil {
+		return *x.DrainStart
+	}
+	return 0
+}
+
 // Framework is one framework the cluster knows.
 type Framework struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1212,7 +1805,7 @@ type Framework struct {
 
 func (x *Framework) Reset() {
 	*x = Framework{}
-	mi := &file_registry_registry_proto_msgTypes[16]
+	mi := &file_registry_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1817,7 @@ func (x *Framework) String() string {
 func (*Framework) ProtoMessage() {}
 
 func (x *Framework) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_registry_proto_msgTypes[16]
+	mi := &file_registry_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1830,7 @@ func (x *Framework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Framework.ProtoReflect.Descriptor instead.
 func (*Framework) Descriptor() ([]byte, []int) {
-	return file_registry_registry_proto_rawDescGZIP(), []int{16}
+	return file_registry_registry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Framework) GetInfo() *mesos.FrameworkInfo {
@@ -1277,14 +1870,18 @@ type Snapshot struct {
 	Agents         []*Agent               `protobuf:"bytes,4,rep,name=agents" json:"agents,omitempty"`
 	Frameworks     []*Framework           `protobuf:"bytes,5,rep,name=frameworks" json:"frameworks,omitempty"`
 	// Oldest first.
-	RemovedFrameworks []string `protobuf:"bytes,6,rep,name=removed_frameworks,json=removedFrameworks" json:"removed_frameworks,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	RemovedFrameworks   []string              `protobuf:"bytes,6,rep,name=removed_frameworks,json=removedFrameworks" json:"removed_frameworks,omitempty"`
+	Quotas              []*quota.QuotaConfig  `protobuf:"bytes,7,rep,name=quotas" json:"quotas,omitempty"`
+	Weights             []*mesos.WeightInfo   `protobuf:"bytes,8,rep,name=weights" json:"weights,omitempty"`
+	MaintenanceSchedule *maintenance.Schedule `protobuf:"bytes,9,opt,name=maintenance_schedule,json=maintenanceSchedule" json:"maintenance_schedule,omitempty"`
+	MachinesDown        []*mesos.MachineID    `protobuf:"bytes,10,rep,name=machines_down,json=machinesDown" json:"machines_down,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_registry_registry_proto_msgTypes[17]
+	mi := &file_registry_registry_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1893,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_registry_proto_msgTypes[17]
+	mi := &file_registry_registry_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1906,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_registry_registry_proto_rawDescGZIP(), []int{17}
+	return file_registry_registry_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Snapshot) GetCluster() *InitCluster {
@@ -1354,11 +1951,39 @@ func (x *Snapshot) GetRemovedFrameworks() []string {
 	return nil
 }
 
+func (x *Snapshot) GetQuotas() []*quota.QuotaConfig {
+	if x != nil {
+		return x.Quotas
+	}
+	return nil
+}
+
+func (x *Snapshot) GetWeights() []*mesos.WeightInfo {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+func (x *Snapshot) GetMaintenanceSchedule() *maintenance.Schedule {
+	if x != nil {
+		return x.MaintenanceSchedule
+	}
+	return nil
+}
+
+func (x *Snapshot) GetMachinesDown() []*mesos.MachineID {
+	if x != nil {
+		return x.MachinesDown
+	}
+	return nil
+}
+
 var File_registry_registry_proto protoreflect.FileDescriptor
 
 const file_registry_registry_proto_rawDesc = "" +
 	"\n" +
-	"\x17registry/registry.proto\x12\x12muster.registry.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\"\xeb\b\n" +
+	"\x17registry/registry.proto\x12\x12muster.registry.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a#mesos/maintenance/maintenance.proto\x1a\x17mesos/quota/quota.proto\x1a\x14mesos/resource.proto\"\xd2\x0e\n" +
 	"\x02Op\x12D\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x1f.muster.registry.v1.InitClusterH\x00R\vinitCluster\x12D\n" +
 	"\fadmit_member\x18\x02 \x01(\v2\x1f.muster.registry.v1.AdmitMemberH\x00R\vadmitMember\x12G\n" +
@@ -1375,7 +2000,17 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\x10update_framework\x18\v \x01(\v2#.muster.registry.v1.UpdateFrameworkH\x00R\x0fupdateFramework\x12b\n" +
 	"\x16framework_disconnected\x18\f \x01(\v2).muster.registry.v1.FrameworkDisconnectedH\x00R\x15frameworkDisconnected\x12Y\n" +
 	"\x13framework_connected\x18\r \x01(\v2&.muster.registry.v1.FrameworkConnectedH\x00R\x12frameworkConnected\x12P\n" +
-	"\x10remove_framework\x18\x0e \x01(\v2#.muster.registry.v1.RemoveFrameworkH\x00R\x0fremoveFrameworkB\x04\n" +
+	"\x10remove_framework\x18\x0e \x01(\v2#.muster.registry.v1.RemoveFrameworkH\x00R\x0fremoveFramework\x12D\n" +
+	"\fupdate_quota\x18\x0f \x01(\v2\x1f.muster.registry.v1.UpdateQuotaH\x00R\vupdateQuota\x12J\n" +
+	"\x0eupdate_weights\x18\x10 \x01(\v2!.muster.registry.v1.UpdateWeightsH\x00R\rupdateWeights\x12o\n" +
+	"\x1bupdate_maintenance_schedule\x18\x11 \x01(\v2-.muster.registry.v1.UpdateMaintenanceScheduleH\x00R\x19updateMaintenanceSchedule\x12S\n" +
+	"\x11start_maintenance\x18\x12 \x01(\v2$.muster.registry.v1.StartMaintenanceH\x00R\x10startMaintenance\x12P\n" +
+	"\x10stop_maintenance\x18\x13 \x01(\v2#.muster.registry.v1.StopMaintenanceH\x00R\x0fstopMaintenance\x12A\n" +
+	"\vdrain_agent\x18\x14 \x01(\v2\x1e.muster.registry.v1.DrainAgentH\x00R\n" +
+	"drainAgent\x12T\n" +
+	"\x12mark_agent_drained\x18\x15 \x01(\v2$.muster.registry.v1.MarkAgentDrainedH\x00R\x10markAgentDrained\x12P\n" +
+	"\x10deactivate_agent\x18\x16 \x01(\v2#.muster.registry.v1.DeactivateAgentH\x00R\x0fdeactivateAgent\x12P\n" +
+	"\x10reactivate_agent\x18\x17 \x01(\v2#.muster.registry.v1.ReactivateAgentH\x00R\x0freactivateAgentB\x04\n" +
 	"\x02op\"\xa8\x01\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -1424,13 +2059,39 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\"K\n" +
 	"\x0fRemoveFramework\x128\n" +
-	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"\xff\x01\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"D\n" +
+	"\vUpdateQuota\x125\n" +
+	"\aconfigs\x18\x01 \x03(\v2\x1b.mesos.v1.quota.QuotaConfigR\aconfigs\"?\n" +
+	"\rUpdateWeights\x12.\n" +
+	"\aweights\x18\x01 \x03(\v2\x14.mesos.v1.WeightInfoR\aweights\"W\n" +
+	"\x19UpdateMaintenanceSchedule\x12:\n" +
+	"\bschedule\x18\x01 \x01(\v2\x1e.mesos.v1.maintenance.ScheduleR\bschedule\"C\n" +
+	"\x10StartMaintenance\x12/\n" +
+	"\bmachines\x18\x01 \x03(\v2\x13.mesos.v1.MachineIDR\bmachines\"B\n" +
+	"\x0fStopMaintenance\x12/\n" +
+	"\bmachines\x18\x01 \x03(\v2\x13.mesos.v1.MachineIDR\bmachines\"}\n" +
+	"\n" +
+	"DrainAgent\x12,\n" +
+	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12-\n" +
+	"\x06config\x18\x02 \x01(\v2\x15.mesos.v1.DrainConfigR\x06config\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\"@\n" +
+	"\x10MarkAgentDrained\x12,\n" +
+	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\"?\n" +
+	"\x0fDeactivateAgent\x12,\n" +
+	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\"?\n" +
+	"\x0fReactivateAgent\x12,\n" +
+	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\"\xf6\x02\n" +
 	"\x05Agent\x12'\n" +
 	"\x04info\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x04info\x128\n" +
 	"\x06status\x18\x02 \x01(\x0e2 .muster.registry.v1.Agent.StatusR\x06status\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x17\n" +
 	"\apeer_id\x18\x04 \x01(\tR\x06peerId\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\tR\vincarnation\"B\n" +
+	"\vincarnation\x18\x05 \x01(\tR\vincarnation\x12 \n" +
+	"\vdeactivated\x18\x06 \x01(\bR\vdeactivated\x122\n" +
+	"\n" +
+	"drain_info\x18\a \x01(\v2\x13.mesos.v1.DrainInfoR\tdrainInfo\x12\x1f\n" +
+	"\vdrain_start\x18\b \x01(\x03R\n" +
+	"drainStart\"B\n" +
 	"\x06Status\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\f\n" +
 	"\bADMITTED\x10\x01\x12\x0f\n" +
@@ -1441,7 +2102,7 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1a\n" +
 	"\bdeadline\x18\x03 \x01(\x03R\bdeadline\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x04 \x01(\tR\tsessionId\"\xca\x02\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\"\xbc\x04\n" +
 	"\bSnapshot\x129\n" +
 	"\acluster\x18\x01 \x01(\v2\x1f.muster.registry.v1.InitClusterR\acluster\x129\n" +
 	"\amembers\x18\x02 \x03(\v2\x1f.muster.registry.v1.AdmitMemberR\amembers\x12'\n" +
@@ -1450,7 +2111,12 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\n" +
 	"frameworks\x18\x05 \x03(\v2\x1d.muster.registry.v1.FrameworkR\n" +
 	"frameworks\x12-\n" +
-	"\x12removed_frameworks\x18\x06 \x03(\tR\x11removedFrameworksB\x18Z\x16muster/offers/registry"
+	"\x12removed_frameworks\x18\x06 \x03(\tR\x11removedFrameworks\x123\n" +
+	"\x06quotas\x18\a \x03(\v2\x1b.mesos.v1.quota.QuotaConfigR\x06quotas\x12.\n" +
+	"\aweights\x18\b \x03(\v2\x14.mesos.v1.WeightInfoR\aweights\x12Q\n" +
+	"\x14maintenance_schedule\x18\t \x01(\v2\x1e.mesos.v1.maintenance.ScheduleR\x13maintenanceSchedule\x128\n" +
+	"\rmachines_down\x18\n" +
+	" \x03(\v2\x13.mesos.v1.MachineIDR\fmachinesDownB\x18Z\x16muster/offers/registry"
 
 var (
 	file_registry_registry_proto_rawDescOnce sync.Once
@@ -1465,31 +2131,46 @@ func file_registry_registry_proto_rawDescGZIP() []byte {
 }
 
 var file_registry_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_registry_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_registry_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_registry_registry_proto_goTypes = []any{
-	(Agent_Status)(0),             // 0: muster.registry.v1.Agent.Status
-	(*Op)(nil),                    // 1: muster.registry.v1.Op
-	(*InitCluster)(nil),           // 2: muster.registry.v1.InitCluster
-	(*AdmitMember)(nil),           // 3: muster.registry.v1.AdmitMember
-	(*RemoveMember)(nil),          // 4: muster.registry.v1.RemoveMember
-	(*AdmitAgent)(nil),            // 5: muster.registry.v1.AdmitAgent
-	(*MarkAgentUnreachable)(nil),  // 6: muster.registry.v1.MarkAgentUnreachable
-	(*MarkAgentReachable)(nil),    // 7: muster.registry.v1.MarkAgentReachable
-	(*MarkAgentGone)(nil),         // 8: muster.registry.v1.MarkAgentGone
-	(*RemoveAgent)(nil),           // 9: muster.registry.v1.RemoveAgent
-	(*UpdateAgent)(nil),           // 10: muster.registry.v1.UpdateAgent
-	(*AdmitFramework)(nil),        // 11: muster.registry.v1.AdmitFramework
-	(*UpdateFramework)(nil),       // 12: muster.registry.v1.UpdateFramework
-	(*FrameworkDisconnected)(nil), // 13: muster.registry.v1.FrameworkDisconnected
-	(*FrameworkConnected)(nil),    // 14: muster.registry.v1.FrameworkConnected
-	(*RemoveFramework)(nil),       // 15: muster.registry.v1.RemoveFramework
-	(*Agent)(nil),                 // 16: muster.registry.v1.Agent
-	(*Framework)(nil),             // 17: muster.registry.v1.Framework
-	(*Snapshot)(nil),              // 18: muster.registry.v1.Snapshot
-	(*mesos.AgentInfo)(nil),       // 19: mesos.v1.AgentInfo
-	(*mesos.AgentID)(nil),         // 20: mesos.v1.AgentID
-	(*mesos.FrameworkInfo)(nil),   // 21: mesos.v1.FrameworkInfo
-	(*mesos.FrameworkID)(nil),     // 22: mesos.v1.FrameworkID
+	(Agent_Status)(0),                 // 0: muster.registry.v1.Agent.Status
+	(*Op)(nil),                        // 1: muster.registry.v1.Op
+	(*InitCluster)(nil),               // 2: muster.registry.v1.InitCluster
+	(*AdmitMember)(nil),               // 3: muster.registry.v1.AdmitMember
+	(*RemoveMember)(nil),              // 4: muster.registry.v1.RemoveMember
+	(*AdmitAgent)(nil),                // 5: muster.registry.v1.AdmitAgent
+	(*MarkAgentUnreachable)(nil),      // 6: muster.registry.v1.MarkAgentUnreachable
+	(*MarkAgentReachable)(nil),        // 7: muster.registry.v1.MarkAgentReachable
+	(*MarkAgentGone)(nil),             // 8: muster.registry.v1.MarkAgentGone
+	(*RemoveAgent)(nil),               // 9: muster.registry.v1.RemoveAgent
+	(*UpdateAgent)(nil),               // 10: muster.registry.v1.UpdateAgent
+	(*AdmitFramework)(nil),            // 11: muster.registry.v1.AdmitFramework
+	(*UpdateFramework)(nil),           // 12: muster.registry.v1.UpdateFramework
+	(*FrameworkDisconnected)(nil),     // 13: muster.registry.v1.FrameworkDisconnected
+	(*FrameworkConnected)(nil),        // 14: muster.registry.v1.FrameworkConnected
+	(*RemoveFramework)(nil),           // 15: muster.registry.v1.RemoveFramework
+	(*UpdateQuota)(nil),               // 16: muster.registry.v1.UpdateQuota
+	(*UpdateWeights)(nil),             // 17: muster.registry.v1.UpdateWeights
+	(*UpdateMaintenanceSchedule)(nil), // 18: muster.registry.v1.UpdateMaintenanceSchedule
+	(*StartMaintenance)(nil),          // 19: muster.registry.v1.StartMaintenance
+	(*StopMaintenance)(nil),           // 20: muster.registry.v1.StopMaintenance
+	(*DrainAgent)(nil),                // 21: muster.registry.v1.DrainAgent
+	(*MarkAgentDrained)(nil),          // 22: muster.registry.v1.MarkAgentDrained
+	(*DeactivateAgent)(nil),           // 23: muster.registry.v1.DeactivateAgent
+	(*ReactivateAgent)(nil),           // 24: muster.registry.v1.ReactivateAgent
+	(*Agent)(nil),                     // 25: muster.registry.v1.Agent
+	(*Framework)(nil),                 // 26: muster.registry.v1.Framework
+	(*Snapshot)(nil),                  // 27: muster.registry.v1.Snapshot
+	(*mesos.AgentInfo)(nil),           // 28: mesos.v1.AgentInfo
+	(*mesos.AgentID)(nil),             // 29: mesos.v1.AgentID
+	(*mesos.FrameworkInfo)(nil),       // 30: mesos.v1.FrameworkInfo
+	(*mesos.FrameworkID)(nil),         // 31: mesos.v1.FrameworkID
+	(*quota.QuotaConfig)(nil),         // 32: mesos.v1.quota.QuotaConfig
+	(*mesos.WeightInfo)(nil),          // 33: mesos.v1.WeightInfo
+	(*maintenance.Schedule)(nil),      // 34: mesos.v1.maintenance.Schedule
+	(*mesos.MachineID)(nil),           // 35: mesos.v1.MachineID
+	(*mesos.DrainConfig)(nil),         // 36: mesos.v1.DrainConfig
+	(*mesos.DrainInfo)(nil),           // 37: mesos.v1.DrainInfo
 }
 var file_registry_registry_proto_depIdxs = []int32{
 	2,  // 0: muster.registry.v1.Op.init_cluster:type_name -> muster.registry.v1.InitCluster
@@ -1506,29 +2187,53 @@ var file_registry_registry_proto_depIdxs = []int32{
 	13, // 11: muster.registry.v1.Op.framework_disconnected:type_name -> muster.registry.v1.FrameworkDisconnected
 	14, // 12: muster.registry.v1.Op.framework_connected:type_name -> muster.registry.v1.FrameworkConnected
 	15, // 13: muster.registry.v1.Op.remove_framework:type_name -> muster.registry.v1.RemoveFramework
-	19, // 14: muster.registry.v1.AdmitAgent.agent:type_name -> mesos.v1.AgentInfo
-	20, // 15: muster.registry.v1.MarkAgentUnreachable.agent_id:type_name -> mesos.v1.AgentID
-	19, // 16: muster.registry.v1.MarkAgentReachable.agent:type_name -> mesos.v1.AgentInfo
-	20, // 17: muster.registry.v1.MarkAgentGone.agent_id:type_name -> mesos.v1.AgentID
-	20, // 18: muster.registry.v1.RemoveAgent.agent_id:type_name -> mesos.v1.AgentID
-	19, // 19: muster.registry.v1.UpdateAgent.agent:type_name -> mesos.v1.AgentInfo
-	21, // 20: muster.registry.v1.AdmitFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	21, // 21: muster.registry.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	22, // 22: muster.registry.v1.FrameworkDisconnected.framework_id:type_name -> mesos.v1.FrameworkID
-	22, // 23: muster.registry.v1.FrameworkConnected.framework_id:type_name -> mesos.v1.FrameworkID
-	22, // 24: muster.registry.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	19, // 25: muster.registry.v1.Agent.info:type_name -> mesos.v1.AgentInfo
-	0,  // 26: muster.registry.v1.Agent.status:type_name -> muster.registry.v1.Agent.Status
-	21, // 27: muster.registry.v1.Framework.info:type_name -> mesos.v1.FrameworkInfo
-	2,  // 28: muster.registry.v1.Snapshot.cluster:type_name -> muster.registry.v1.InitCluster
-	3,  // 29: muster.registry.v1.Snapshot.members:type_name -> muster.registry.v1.AdmitMember
-	16, // 30: muster.registry.v1.Snapshot.agents:type_name -> muster.registry.v1.Agent
-	17, // 31: muster.registry.v1.Snapshot.frameworks:type_name -> muster.registry.v1.Framework
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	16, // 14: muster.registry.v1.Op.update_quota:type_name -> muster.registry.v1.UpdateQuota
+	17, // 15: muster.registry.v1.Op.update_weights:type_name -> muster.registry.v1.UpdateWeights
+	18, // 16: muster.registry.v1.Op.update_maintenance_schedule:type_name -> muster.registry.v1.UpdateMaintenanceSchedule
+	19, // 17: muster.registry.v1.Op.start_maintenance:type_name -> muster.registry.v1.StartMaintenance
+	20, // 18: muster.registry.v1.Op.stop_maintenance:type_name -> muster.registry.v1.StopMaintenance
+	21, // 19: muster.registry.v1.Op.drain_agent:type_name -> muster.registry.v1.DrainAgent
+	22, // 20: muster.registry.v1.Op.mark_agent_drained:type_name -> muster.registry.v1.MarkAgentDrained
+	23, // 21: muster.registry.v1.Op.deactivate_agent:type_name -> muster.registry.v1.DeactivateAgent
+	24, // 22: muster.registry.v1.Op.reactivate_agent:type_name -> muster.registry.v1.ReactivateAgent
+	28, // 23: muster.registry.v1.AdmitAgent.agent:type_name -> mesos.v1.AgentInfo
+	29, // 24: muster.registry.v1.MarkAgentUnreachable.agent_id:type_name -> mesos.v1.AgentID
+	28, // 25: muster.registry.v1.MarkAgentReachable.agent:type_name -> mesos.v1.AgentInfo
+	29, // 26: muster.registry.v1.MarkAgentGone.agent_id:type_name -> mesos.v1.AgentID
+	29, // 27: muster.registry.v1.RemoveAgent.agent_id:type_name -> mesos.v1.AgentID
+	28, // 28: muster.registry.v1.UpdateAgent.agent:type_name -> mesos.v1.AgentInfo
+	30, // 29: muster.registry.v1.AdmitFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	30, // 30: muster.registry.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	31, // 31: muster.registry.v1.FrameworkDisconnected.framework_id:type_name -> mesos.v1.FrameworkID
+	31, // 32: muster.registry.v1.FrameworkConnected.framework_id:type_name -> mesos.v1.FrameworkID
+	31, // 33: muster.registry.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	32, // 34: muster.registry.v1.UpdateQuota.configs:type_name -> mesos.v1.quota.QuotaConfig
+	33, // 35: muster.registry.v1.UpdateWeights.weights:type_name -> mesos.v1.WeightInfo
+	34, // 36: muster.registry.v1.UpdateMaintenanceSchedule.schedule:type_name -> mesos.v1.maintenance.Schedule
+	35, // 37: muster.registry.v1.StartMaintenance.machines:type_name -> mesos.v1.MachineID
+	35, // 38: muster.registry.v1.StopMaintenance.machines:type_name -> mesos.v1.MachineID
+	29, // 39: muster.registry.v1.DrainAgent.agent_id:type_name -> mesos.v1.AgentID
+	36, // 40: muster.registry.v1.DrainAgent.config:type_name -> mesos.v1.DrainConfig
+	29, // 41: muster.registry.v1.MarkAgentDrained.agent_id:type_name -> mesos.v1.AgentID
+	29, // 42: muster.registry.v1.DeactivateAgent.agent_id:type_name -> mesos.v1.AgentID
+	29, // 43: muster.registry.v1.ReactivateAgent.agent_id:type_name -> mesos.v1.AgentID
+	28, // 44: muster.registry.v1.Agent.info:type_name -> mesos.v1.AgentInfo
+	0,  // 45: muster.registry.v1.Agent.status:type_name -> muster.registry.v1.Agent.Status
+	37, // 46: muster.registry.v1.Agent.drain_info:type_name -> mesos.v1.DrainInfo
+	30, // 47: muster.registry.v1.Framework.info:type_name -> mesos.v1.FrameworkInfo
+	2,  // 48: muster.registry.v1.Snapshot.cluster:type_name -> muster.registry.v1.InitCluster
+	3,  // 49: muster.registry.v1.Snapshot.members:type_name -> muster.registry.v1.AdmitMember
+	25, // 50: muster.registry.v1.Snapshot.agents:type_name -> muster.registry.v1.Agent
+	26, // 51: muster.registry.v1.Snapshot.frameworks:type_name -> muster.registry.v1.Framework
+	32, // 52: muster.registry.v1.Snapshot.quotas:type_name -> mesos.v1.quota.QuotaConfig
+	33, // 53: muster.registry.v1.Snapshot.weights:type_name -> mesos.v1.WeightInfo
+	34, // 54: muster.registry.v1.Snapshot.maintenance_schedule:type_name -> mesos.v1.maintenance.Schedule
+	35, // 55: muster.registry.v1.Snapshot.machines_down:type_name -> mesos.v1.MachineID
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_registry_registry_proto_init() }
@@ -1551,6 +2256,15 @@ func file_registry_registry_proto_init() {
 		(*Op_FrameworkDisconnected)(nil),
 		(*Op_FrameworkConnected)(nil),
 		(*Op_RemoveFramework)(nil),
+		(*Op_UpdateQuota)(nil),
+		(*Op_UpdateWeights)(nil),
+		(*Op_UpdateMaintenanceSchedule)(nil),
+		(*Op_StartMaintenance)(nil),
+		(*Op_StopMaintenance)(nil),
+		(*Op_DrainAgent)(nil),
+		(*Op_MarkAgentDrained)(nil),
+		(*Op_DeactivateAgent)(nil),
+		(*Op_ReactivateAgent)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1558,7 +2272,7 @@ func file_registry_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_registry_registry_proto_rawDesc), len(file_registry_registry_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
