@@ -82,6 +82,10 @@ func subject(op *registry.Op) string {
 		return "framework connected " + o.FrameworkConnected.GetFrameworkId().GetValue()
 	case *registry.Op_RemoveFramework:
 		return "remove framework " + o.RemoveFramework.GetFrameworkId().GetValue()
+	case *registry.Op_UpdateQuota:
+		return "update quota"
+	case *registry.Op_UpdateWeights:
+		return "update weights"
 	default:
 		return ""
 	}

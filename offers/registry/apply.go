@@ -38,6 +38,10 @@ func (s *State) Apply(op *Op) error {
 		return s.frameworkConnected(o.FrameworkConnected)
 	case *Op_RemoveFramework:
 		return s.removeFramework(o.RemoveFramework)
+	case *Op_UpdateQuota:
+		return s.updateQuota(o.UpdateQuota)
+	case *Op_UpdateWeights:
+		return s.updateWeights(o.UpdateWeights)
 	default:
 		return fmt.Errorf("%w: no operation that this version knows is set", ErrInvalid)
 	}

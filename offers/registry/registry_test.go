@@ -5,15 +5,20 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"maps"
+	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/quota"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files; never once a version that wrote them is out")
+var update = flag.Bool("update", false, "write the golden files that are not there yet")
 
 func agentInfo(id, host string) *mesos.AgentInfo {
 	return &mesos.AgentInfo{Id: &mesos.AgentID{Value: proto.String(id)}, Hostname: proto.String(host)}
@@ -68,6 +73,25 @@ func removeFramework(f string) *Op {
 	return &Op{Op: &Op_RemoveFramework{&RemoveFramework{FrameworkId: fid(f)}}}
 }
 
+func scalar(v float64) map[string]*mesos.Value_Scalar {
+	return map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(v)}}
+}
+func guaranteeOf(role string, cpus float64) *quota.QuotaConfig {
+	return &quota.QuotaConfig{Role: proto.String(role), Guarantees: scalar(cpus)}
+}
+func quotaOf(role string, guarantee, limit float64) *quota.QuotaConfig {
+	return &quota.QuotaConfig{Role: proto.String(role), Guarantees: scalar(guarantee), Limits: scalar(limit)}
+}
+func updateQuota(cs ...*quota.QuotaConfig) *Op {
+	return &Op{Op: &Op_UpdateQuota{&UpdateQuota{Configs: cs}}}
+}
+func weight(role string, w float64) *mesos.WeightInfo {
+	return &mesos.WeightInfo{Role: proto.String(role), Weight: proto.Float64(w)}
+}
+func updateWeights(ws ...*mesos.WeightInfo) *Op {
+	return &Op{Op: &Op_UpdateWeights{&UpdateWeights{Weights: ws}}}
+}
+
 func TestApplyTakesWhatFitsAndRefusesTheRest(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -113,6 +137,17 @@ func TestApplyTakesWhatFitsAndRefusesTheRest(t *testing.T) {
 		{"a framework comes back", []*Op{admitFramework("f"), disconnected("f")}, connected("f"), nil},
 		{"an unknown framework does not come back", nil, connected("f"), ErrUnknown},
 		{"an unknown framework is not removed", nil, removeFramework("f"), ErrUnknown},
+		{"roles get quota", nil, updateQuota(quotaOf("r", 1, 2), quotaOf("s", 0, 0)), nil},
+		{"a role loses its quota", []*Op{updateQuota(quotaOf("r", 1, 2))}, updateQuota(&quota.QuotaConfig{Role: proto.String("r")}), nil},
+		{"a guarantee of nothing is no quota", []*Op{updateQuota(quotaOf("r", 1, 2))}, updateQuota(guaranteeOf("r", 0)), nil},
+		{"one quota without a role spoils them all", nil, updateQuota(quotaOf("r", 1, 2), quotaOf("", 1, 2)), ErrInvalid},
+		{"an update of no quota is none", nil, updateQuota(), ErrInvalid},
+		{"roles get weights", nil, updateWeights(weight("r", 2), weight("s", 0.5)), nil},
+		{"a weight is positive", nil, updateWeights(weight("r", 2), weight("s", 0)), ErrInvalid},
+		{"a weight is a number", nil, updateWeights(weight("r", math.NaN())), ErrInvalid},
+		{"a weight is finite", nil, updateWeights(weight("r", math.Inf(1))), ErrInvalid},
+		{"a weight needs a role", nil, updateWeights(weight("", 1)), ErrInvalid},
+		{"an update of no weight is none", nil, updateWeights(), ErrInvalid},
 		{"nothing is no operation", nil, &Op{}, ErrInvalid},
 		{"nil is no operation", nil, nil, ErrInvalid},
 	}
@@ -188,7 +223,10 @@ func TestClonesGoTheirOwnWays(t *testing.T) {
 	s := state(t, admitAgent("a"), admitFramework("f"), admitMember("p", "n"))
 	c := s.Clone()
 	before := encode(t, c)
-	for _, op := range []*Op{unreachable("a", 1), admitAgent("b"), removeFramework("f"), removeMember("p"), initCluster("c")} {
+	for _, op := range []*Op{
+		unreachable("a", 1), admitAgent("b"), removeFramework("f"), removeMember("p"), initCluster("c"),
+		updateQuota(quotaOf("r", 1, 2)), updateWeights(weight("r", 2)),
+	} {
 		apply(t, s, op)
 	}
 	if !bytes.Equal(before, encode(t, c)) {
@@ -231,72 +269,104 @@ func TestAgentsThatDepartedLongestAgoAreForgotten(t *testing.T) {
 	}
 }
 
-// history that every golden file was made of.
-func goldenOps() []*Op {
-	return []*Op{
+// golden is what each pair of golden files was made of. Add to it what later
+// versions write; never change what is there.
+var golden = map[string][]*Op{
+	"1": {
 		initCluster("c"), admitMember("p1", "n1"), admitMember("p2", "n2"), removeMember("p2"),
 		admitAgent("a"), admitAgent("b"), admitAgent("c"), admitAgent("d"), unreachable("b", 4), gone("c"), removeAgent("d"),
 		unreachable("a", 5), reachable("a"), updateAgent("a"),
 		admitFramework("f"), admitFramework("g"), admitFramework("h"), updateFramework("f"), disconnected("f"), disconnected("g"),
 		connected("g"), removeFramework("h"),
-	}
+	},
+	"roles": {
+		updateQuota(quotaOf("a", 1, 2), quotaOf("a/b", 1, 1), guaranteeOf("c", 3)), updateQuota(&quota.QuotaConfig{Role: proto.String("c")}),
+		updateWeights(weight("a", 2), weight("b", 3)), updateWeights(weight("b", 0.5)),
+	},
 }
 
-// TestWhatOlderVersionsWroteIsRead holds the stored forms of the first version.
-// Add files for later ones; never change one.
+func everyGoldenOp() (all []*Op) {
+	for _, name := range slices.Sorted(maps.Keys(golden)) {
+		all = append(all, golden[name]...)
+	}
+	return all
+}
+
 func TestWhatOlderVersionsWroteIsRead(t *testing.T) {
-	want := state(t, goldenOps()...)
-	const stateFile, opsFile = "testdata/state-1.bin", "testdata/ops-1.bin"
-	if *update {
-		var ops bytes.Buffer
-		for _, op := range goldenOps() {
-			b, err := EncodeOp(op)
+	for name, ops := range golden {
+		t.Run(name, func(t *testing.T) {
+			if *update {
+				writeGolden(t, name, ops)
+			}
+			want := state(t, ops...)
+			b := readGolden(t, "state-"+name)
+			got, err := Decode(b)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ops.WriteByte(byte(len(b)))
-			ops.Write(b)
-		}
-		for name, b := range map[string][]byte{stateFile: encode(t, want), opsFile: ops.Bytes()} {
-			if err := os.WriteFile(name, b, 0o644); err != nil {
-				t.Fatal(err)
+			if !bytes.Equal(encode(t, got), encode(t, want)) {
+				t.Errorf("the stored state reads as %v", got)
 			}
-		}
+			if got.departed != want.departed {
+				t.Errorf("%d departed agents, want %d", got.departed, want.departed)
+			}
+			replayed := NewState()
+			for b := readGolden(t, "ops-"+name); len(b) > 0; {
+				n := int(b[0])
+				op, err := DecodeOp(b[1 : 1+n])
+				if err != nil {
+					t.Fatal(err)
+				}
+				apply(t, replayed, op)
+				b = b[1+n:]
+			}
+			if !bytes.Equal(encode(t, replayed), encode(t, want)) {
+				t.Error("the stored operations add up to another state")
+			}
+		})
 	}
-	b, err := os.ReadFile(stateFile)
+}
+
+func goldenFile(name string) string { return "testdata/" + name + ".bin" }
+
+func readGolden(t *testing.T, name string) []byte {
+	b, err := os.ReadFile(goldenFile(name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(encode(t, got), encode(t, want)) {
-		t.Errorf("the stored state reads as %v", got)
-	}
-	if got.departed != want.departed {
-		t.Errorf("%d departed agents, want %d", got.departed, want.departed)
-	}
-	if b, err = os.ReadFile(opsFile); err != nil {
-		t.Fatal(err)
-	}
-	replayed := NewState()
-	for len(b) > 0 {
-		n := int(b[0])
-		op, err := DecodeOp(b[1 : 1+n])
+	return b
+}
+
+// writeGolden writes the files that are not there yet.
+func writeGolden(t *testing.T, name string, list []*Op) {
+	var ops bytes.Buffer
+	for _, op := range list {
+		b, err := EncodeOp(op)
 		if err != nil {
 			t.Fatal(err)
 		}
-		apply(t, replayed, op)
-		b = b[1+n:]
+		ops.WriteByte(byte(len(b)))
+		ops.Write(b)
 	}
-	if !bytes.Equal(encode(t, replayed), encode(t, want)) {
-		t.Error("the stored operations add up to another state")
+	for file, b := range map[string][]byte{"state-" + name: encode(t, state(t, list...)), "ops-" + name: ops.Bytes()} {
+		f, err := os.OpenFile(goldenFile(file), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 func FuzzApply(f *testing.F) {
-	for _, op := range goldenOps() {
+	for _, op := range everyGoldenOp() {
 		b, err := EncodeOp(op)
 		if err != nil {
 			f.Fatal(err)
@@ -308,7 +378,7 @@ func FuzzApply(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := state(t, goldenOps()...)
+		s := state(t, everyGoldenOp()...)
 		before := encode(t, s)
 		if err := s.Apply(op); err != nil && !bytes.Equal(before, encode(t, s)) {
 			t.Errorf("%v changed the state although it was refused: %v", op, err)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/quota"
 )
 
 // Bounds of what is kept of the past.
@@ -36,6 +37,8 @@ type State struct {
 	departed          int // agents that are not admitted
 	frameworks        map[string]*Framework
 	removedFrameworks history
+	quotas            map[string]*quota.QuotaConfig // by role
+	weights           map[string]*mesos.WeightInfo  // by role
 }
 
 // NewState returns the state before the first operation.
@@ -46,6 +49,8 @@ func NewState() *State {
 		agents:            map[string]*Agent{},
 		frameworks:        map[string]*Framework{},
 		removedFrameworks: newHistory(MaxRemovedFrameworks),
+		quotas:            map[string]*quota.QuotaConfig{},
+		weights:           map[string]*mesos.WeightInfo{},
 	}
 }
 
@@ -57,6 +62,8 @@ func (s *State) Clone() *State {
 	c.agents = maps.Clone(s.agents)
 	c.frameworks = maps.Clone(s.frameworks)
 	c.removedFrameworks = s.removedFrameworks.clone()
+	c.quotas = maps.Clone(s.quotas)
+	c.weights = maps.Clone(s.weights)
 	return &c
 }
 
@@ -103,6 +110,8 @@ func (s *State) Encode() ([]byte, error) {
 		Agents:            s.Agents(),
 		Frameworks:        s.Frameworks(),
 		RemovedFrameworks: s.removedFrameworks.order,
+		Quotas:            s.Quotas(),
+		Weights:           s.Weights(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode registry: %w", err)
@@ -132,6 +141,12 @@ func Decode(b []byte) (*State, error) {
 	}
 	for _, id := range snap.GetRemovedFrameworks() {
 		s.removedFrameworks.add(id)
+	}
+	for _, c := range snap.GetQuotas() {
+		s.quotas[c.GetRole()] = c
+	}
+	for _, w := range snap.GetWeights() {
+		s.weights[w.GetRole()] = w
 	}
 	return s, nil
 }
