@@ -1,0 +1,54 @@
+package estimate
+
+// task is what a Node remembers of one task.
+type task struct {
+	id    string
+	kinds [Kinds]usage
+	seen  bool // in the latest samples
+}
+
+// usage is one resource of a task.
+type usage struct {
+	limit float64
+	past  window // one value a step
+	age   int    // steps since the first measurement
+	blind int    // steps since the latest
+
+	// The step under way.
+	sum   float64
+	count int
+	now   float64 // the latest measurement
+}
+
+func (u *usage) observe(used, limit float64) {
+	u.limit = 0
+	if measured(limit) {
+		u.limit = limit
+	}
+	if measured(used) {
+		u.sum += used
+		u.count++
+		u.now = used
+	}
+}
+
+// close ends a step. What was not measured in it is taken to be as before, for
+// as long as it was not measured for longer than a task needs to warm up.
+func (u *usage) close() {
+	switch {
+	case u.count > 0:
+		u.past.push(u.sum / float64(u.count))
+		u.age++
+		u.blind = 0
+	case u.past.len() > 0:
+		u.past.push(u.past.last())
+		u.age++
+		u.blind++
+	}
+	u.sum, u.count = 0, 0
+}
+
+// cold tells whether too little is known of the task to predict from.
+func (u *usage) cold(warm int) bool {
+	return u.age < warm || u.blind > warm || u.past.len() == 0
+}
