@@ -145,6 +145,7 @@ func (ag *agent) replace(h *holding, next, came, went resource.Set) {
 	if came.Plain() && went.Plain() || came.Shared().Empty() && went.Shared().Empty() {
 		plus, minus := came.Quantities(), went.Quantities()
 		h.set = next
+		c.role.charge(chargeable(&came), chargeable(&went))
 		c.item.adjust(plus, minus)
 		c.role.self.adjust(plus, minus)
 		for r := c.role; r.parent != nil; r = r.parent {
@@ -162,6 +163,7 @@ func (ag *agent) replace(h *holding, next, came, went resource.Set) {
 		before[i] = ag.sharedBelow(it)
 	}
 	h.set = next
+	c.role.charge(chargeable(&came), chargeable(&went))
 	for i, it := range items {
 		it.adjust(plus, minus)
 		it.adjust(ag.sharedBelow(it), before[i])

@@ -29,6 +29,7 @@ type agent struct {
 	id      string
 	index   int // in the list of all
 	options AgentOptions
+	loose   resource.Quantities // what of it is in the headroom
 }
 
 // holding is what a client has of an agent, offered or in use, allocated to
@@ -102,6 +103,24 @@ func (a *Allocator) RemoveAgent(now time.Time, id string) {
 	a.list = a.list[:len(a.list)-1]
 	delete(a.agents, id)
 	a.setTotal(a.total.Sub(ag.options.Total.Quantities()))
+	a.chargeReservations(ag.options.Total, resource.Set{})
+}
+
+// UpdateRevocable replaces what is revocable of an agent's total. It returns
+// what is held of it beyond that: offers of it are to be taken back.
+func (a *Allocator) UpdateRevocable(now time.Time, id string, revocable resource.Set) resource.Set {
+	ag := a.agents[id]
+	if ag == nil {
+		return resource.Set{}
+	}
+	o := ag.options
+	o.Total = o.Total.NonRevocable().Add(revocable.Unallocate().Revocable())
+	a.UpdateAgent(now, id, o)
+	held := resource.Set{}
+	for _, h := range ag.holdings {
+		held = held.Add(h.set.Unallocate().Revocable())
+	}
+	return held.Sub(o.Total)
 }
 
 // ActivateAgent lets the agent be offered.
@@ -124,6 +143,7 @@ func (a *Allocator) DeactivateAgent(now time.Time, id string) {
 
 func (a *Allocator) describe(ag *agent, o AgentOptions) {
 	o.Total = o.Total.Unallocate()
+	a.chargeReservations(ag.options.Total, o.Total)
 	ag.options = o
 	ag.gpu = o.Total.Scalar("gpus") > 0
 	region := o.Domain.GetFaultDomain().GetRegion().GetName()
@@ -140,8 +160,9 @@ func (a *Allocator) touch(ag *agent) {
 	}
 }
 
-// setOpen keeps the list of agents with something to offer.
+// setOpen keeps the list of agents with something to offer, and the headroom.
 func (a *Allocator) setOpen(ag *agent) {
+	a.countHeadroom(ag)
 	open := ag.active && !ag.available.Empty()
 	switch {
 	case open && ag.open == 0:

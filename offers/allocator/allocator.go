@@ -16,6 +16,8 @@ type Config struct {
 	ExcludeFromFairness []string              // names of scalars that no share counts, such as gpus
 	GPUsForAll          bool                  // agents with GPUs are offered to frameworks without the capability too
 	Region              string                // of the cluster; agents elsewhere are for the region-aware [no region is remote]
+	RecoveryFactor      float64               // of the agents that Await expects: how many are enough [0.8]
+	RecoveryTimeout     time.Duration         // how long Await holds offers back at the most [10m]
 }
 
 // Capabilities say what a framework understands.
@@ -44,6 +46,9 @@ type AgentOptions struct {
 	Total      resource.Set
 	Attributes []*mesos.Attribute
 	Domain     *mesos.DomainInfo
+
+	NoMultiRole         bool // an old one, which does not know frameworks of several roles
+	NoHierarchicalRoles bool // an old one, which does not know roles below roles
 }
 
 // Offer is resources of one agent for one framework under one role. They count
@@ -75,9 +80,14 @@ type Allocator struct {
 	shares  resource.Quantities // measure, without what fairness excludes
 	version uint64              // of shares
 
+	quotas   int                 // roles that have one
+	headroom resource.Quantities // unreserved firm scalars that are available on active agents
+
 	origin    time.Time // of the clock below: the first time seen
 	now       moment
 	lastBatch moment
+	expected  int    // agents that offers wait for, 0: none
+	patience  moment // until when
 	expiries  expiries
 	filters   int // that are in force
 }
@@ -92,6 +102,12 @@ func New(cfg Config) *Allocator {
 	}
 	if cfg.AllocationInterval == 0 {
 		cfg.AllocationInterval = time.Second
+	}
+	if cfg.RecoveryFactor == 0 {
+		cfg.RecoveryFactor = 0.8
+	}
+	if cfg.RecoveryTimeout == 0 {
+		cfg.RecoveryTimeout = 10 * time.Minute
 	}
 	a := &Allocator{
 		cfg:        cfg,
@@ -124,10 +140,33 @@ func (a *Allocator) observe(now time.Time) {
 	a.now = max(a.now, moment(now.Sub(a.origin)))
 }
 
+// Await holds all offers back until enough of so many agents are there, or it has
+// taken too long: quotas decided by what part of a cluster has would starve
+// those who have none. Without quotas it does nothing: set them first.
+// Mesos: src/master/allocator/mesos/hierarchical.cpp, recover.
+func (a *Allocator) Await(now time.Time, agents int) {
+	a.observe(now)
+	if a.quotas > 0 {
+		a.expected = int(float64(agents) * a.cfg.RecoveryFactor)
+		a.patience = a.now + moment(a.cfg.RecoveryTimeout)
+	}
+}
+
+// awaiting reports whether offers are held back.
+func (a *Allocator) awaiting() bool {
+	if len(a.list) >= a.expected || a.now >= a.patience {
+		a.expected = 0
+	}
+	return a.expected > 0
+}
+
 // Next says when Allocate should be called again at the latest: at once after
 // an event, else for a filter that ends or the next batch. Zero: only after an
 // event.
 func (a *Allocator) Next() time.Time {
+	if a.awaiting() {
+		return a.origin.Add(time.Duration(a.patience))
+	}
 	if len(a.touched) > 0 || a.all {
 		return a.origin.Add(time.Duration(a.now))
 	}

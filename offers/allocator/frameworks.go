@@ -252,7 +252,7 @@ func (f *framework) client(a *Allocator, role string) *client {
 	r := a.role(role)
 	r.users++
 	c := &client{framework: f, role: r}
-	c.item = item{name: f.id, client: c}
+	c.item = item{name: f.id, client: c, weight: 1}
 	a.slots.add(c)
 	f.clients = append(f.clients, c)
 	slices.SortFunc(f.clients, func(x, y *client) int { return compareRoles(x.role, y.role) })

@@ -13,7 +13,8 @@ import (
 type item struct {
 	name      string
 	allocated resource.Quantities
-	count     uint64 // allocations ever made
+	count     uint64  // allocations ever made
+	weight    float64 // by which its share is divided
 
 	in      *order // where it competes, nil while it wants nothing
 	key     key    // its place there
@@ -109,7 +110,7 @@ func (o *order) move(it *item, to key) {
 }
 
 func (it *item) fairness(a *Allocator) key {
-	return key{share: it.allocated.DominantShare(&a.shares), count: it.count}
+	return key{share: it.allocated.DominantShare(&a.shares) / it.weight, count: it.count}
 }
 
 func (o *order) rebuild(a *Allocator) {

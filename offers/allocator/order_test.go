@@ -18,7 +18,7 @@ func TestOrderOfManyStaysSorted(t *testing.T) {
 		o := &order{}
 		items := make([]*item, rapid.IntRange(1, 600).Draw(t, "items"))
 		for i := range items {
-			items[i] = &item{name: fmt.Sprint(i)}
+			items[i] = &item{name: fmt.Sprint(i), weight: 1}
 			o.insert(items[i])
 		}
 		checkOrder(t, a, o)

@@ -14,13 +14,14 @@ type role struct {
 	self     item   // its own frameworks among the children
 	children order  // of self and of the children's below
 	clients  order  // of its own frameworks
-	users    int    // clients and children that keep it
+	quota    quota
+	users    int // clients, children, reservations, a quota or a weight that keep it
 }
 
 func newRole(name string, parent *role) *role {
 	r := &role{name: name, parent: parent}
-	r.below = item{name: name[strings.LastIndexByte(name, '/')+1:], role: r}
-	r.self = item{name: ".", role: r, self: true}
+	r.below = item{name: name[strings.LastIndexByte(name, '/')+1:], role: r, weight: 1}
+	r.self = item{name: ".", role: r, self: true, weight: 1}
 	return r
 }
 

@@ -16,6 +16,9 @@ const few = 8
 func (a *Allocator) Allocate(now time.Time) []Offer {
 	a.observe(now)
 	a.expire()
+	if a.awaiting() {
+		return nil
+	}
 	if a.now >= a.lastBatch+moment(a.cfg.AllocationInterval) {
 		a.lastBatch = a.now
 		a.all = true

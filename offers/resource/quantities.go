@@ -44,31 +44,36 @@ func (s Set) Quantities() Quantities {
 
 // ParseQuantities reads "cpus:0.01;mem:32".
 func ParseQuantities(text string) (Quantities, error) {
+	scalars, err := parseScalars(text)
+	if err != nil {
+		return Quantities{}, err
+	}
+	return QuantitiesFromProto(scalars)
+}
+
+func parseScalars(text string) (map[string]*mesos.Value_Scalar, error) {
 	rs, err := parseSimple(text)
 	if err != nil {
-		return Quantities{}, fmt.Errorf("parse quantities: %w", err)
+		return nil, fmt.Errorf("parse quantities: %w", err)
 	}
 	scalars := make(map[string]*mesos.Value_Scalar, len(rs))
 	for _, r := range rs {
 		if r.GetType() != mesos.Value_SCALAR || r.Role != nil || r.Revocable != nil || scalars[r.GetName()] != nil {
-			return Quantities{}, fmt.Errorf("parse quantities: %w: %q: want one plain scalar", ErrInvalid, r.GetName())
+			return nil, fmt.Errorf("parse quantities: %w: %q: want one plain scalar", ErrInvalid, r.GetName())
 		}
 		scalars[r.GetName()] = r.Scalar
 	}
-	return QuantitiesFromProto(scalars)
+	return scalars, nil
 }
 
 // QuantitiesFromProto validates the scalars of a message.
 func QuantitiesFromProto(scalars map[string]*mesos.Value_Scalar) (Quantities, error) {
 	var q Quantities
 	for name, scalar := range scalars {
-		if name == "" {
-			return Quantities{}, fmt.Errorf("%w: name is empty", ErrInvalid)
+		milli, err := quantityFromProto(name, scalar)
+		if err != nil {
+			return Quantities{}, err
 		}
-		if err := validateScalar(scalar.GetValue()); err != nil {
-			return Quantities{}, fmt.Errorf("%w: %q: %w", ErrInvalid, name, err)
-		}
-		milli := toMilli(scalar.GetValue())
 		switch i := baseIndex(name); {
 		case i >= 0:
 			q.base[i] = milli
@@ -78,6 +83,16 @@ func QuantitiesFromProto(scalars map[string]*mesos.Value_Scalar) (Quantities, er
 	}
 	slices.SortFunc(q.more, compareQuantity)
 	return q, nil
+}
+
+func quantityFromProto(name string, scalar *mesos.Value_Scalar) (int64, error) {
+	if name == "" {
+		return 0, fmt.Errorf("%w: name is empty", ErrInvalid)
+	}
+	if err := validateScalar(scalar.GetValue()); err != nil {
+		return 0, fmt.Errorf("%w: %q: %w", ErrInvalid, name, err)
+	}
+	return toMilli(scalar.GetValue()), nil
 }
 
 func compareQuantity(a, b quantity) int { return cmp.Compare(a.name, b.name) }
@@ -122,6 +137,16 @@ func (q Quantities) Sub(o Quantities) Quantities {
 		}
 	}
 	q.more = left
+	return q
+}
+
+// Max has of everything what the one that has more of it has.
+func (q Quantities) Max(o Quantities) Quantities {
+	for i, v := range o.base {
+		q.base[i] = max(q.base[i], v)
+	}
+	q.more = mergeSorted(q.more, o.more, compareQuantity,
+		func(a, b quantity) quantity { return quantity{a.name, max(a.milli, b.milli)} })
 	return q
 }
 
