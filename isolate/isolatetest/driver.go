@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ type Behaviour struct {
 	Hold       <-chan struct{} // Start returns only when it is closed, or its ctx ends
 	Exit       *isolate.Exit   // ends with this as soon as it started; nil runs until it is ended
 	IgnoreTerm bool            // SIGTERM does not end it
+	ControlErr error           // LimitCPU, Freeze and Thaw fail with it
 }
 
 // Driver is an isolate.Driver without containers. Its zero value is not ready:
@@ -34,7 +36,10 @@ type Driver struct {
 	pid        int
 }
 
-var _ isolate.Driver = (*Driver)(nil)
+var (
+	_ isolate.Driver  = (*Driver)(nil)
+	_ isolate.Control = (*Driver)(nil)
+)
 
 type container struct {
 	spec      isolate.Spec
@@ -45,6 +50,8 @@ type container struct {
 	exit      *isolate.Exit
 	done      chan struct{} // closed when exit is set
 	starts    int
+	cpus      float64 // that it is limited to; +Inf is none
+	frozen    bool
 }
 
 // NewDriver returns a Driver that asks script what each container does; nil
@@ -83,7 +90,7 @@ func (d *Driver) Start(ctx context.Context, spec isolate.Spec) (isolate.Status, 
 	}
 	d.pid++
 	c := &container{
-		spec: spec, behaviour: behaviour, running: true, starts: 1, done: make(chan struct{}),
+		spec: spec, behaviour: behaviour, running: true, starts: 1, done: make(chan struct{}), cpus: math.Inf(1),
 		status: isolate.Status{
 			PID:     d.pid,
 			Cgroups: map[string]string{"": "/sys/fs/cgroup/muster/" + string(spec.ID)},
@@ -144,6 +151,47 @@ func (d *Driver) Signal(id isolate.ID, sig int, all bool) error {
 	}
 	d.notify()
 	return nil
+}
+
+// LimitCPU records the limit.
+func (d *Driver) LimitCPU(id isolate.ID, cpus float64) error {
+	return d.control(id, func(c *container) { c.cpus = cpus })
+}
+
+// Freeze records that the container stands still.
+func (d *Driver) Freeze(id isolate.ID) error {
+	return d.control(id, func(c *container) { c.frozen = true })
+}
+
+// Thaw records that it goes on.
+func (d *Driver) Thaw(id isolate.ID) error {
+	return d.control(id, func(c *container) { c.frozen = false })
+}
+
+func (d *Driver) control(id isolate.ID, change func(*container)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, err := d.lookup(id)
+	if err != nil {
+		return err
+	}
+	if c.behaviour.ControlErr != nil {
+		return c.behaviour.ControlErr
+	}
+	change(c)
+	d.notify()
+	return nil
+}
+
+// Limited tells what a container may use now: its CPUs, +Inf for no limit, and
+// whether it is frozen.
+func (d *Driver) Limited(id isolate.ID) (cpus float64, frozen bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c, ok := d.containers[id]; ok {
+		return c.cpus, c.frozen
+	}
+	return math.Inf(1), false
 }
 
 // Destroy ends what still runs and forgets it.

@@ -102,6 +102,11 @@ func (d *Driver) Signal(id isolate.ID, sig int, all bool) error {
 		return err
 	}
 	signal := unix.Signal(sig)
+	if deadly(signal) && state.Frozen(started.Cgroups) { // it could not end
+		if err := state.Freeze(started.Cgroups, false); err != nil {
+			return wrapSignal(id, err)
+		}
+	}
 	if !all || signal == unix.SIGKILL { // the death of the first process is that of all
 		err := send(started.PID, signal, func() bool {
 			ticks, alive := state.StartTime(started.PID)
@@ -121,6 +126,9 @@ func (d *Driver) Signal(id isolate.ID, sig int, all bool) error {
 	}
 	return wrapSignal(id, failed)
 }
+
+// deadly reports whether a signal is sent for a container to end.
+func deadly(s unix.Signal) bool { return s == unix.SIGKILL || s == unix.SIGTERM || s == unix.SIGINT }
 
 func wrapSignal(id isolate.ID, err error) error {
 	if err == nil || isGone(err) {
