@@ -147,7 +147,7 @@ func (w *world) step(in Input) {
 			}
 		}
 		if w.onEffect == nil || w.onLog != nil {
-			w.log = append(w.log, describeEffect(e))
+			w.log = append(w.log, Describer{epoch}.Effect(e))
 		}
 		if w.onLog != nil {
 			w.onLog(w.log[len(w.log)-1])

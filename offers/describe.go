@@ -12,33 +12,39 @@ import (
 	"muster/offers/resource"
 )
 
-// describeEffect writes an effect in one line.
-func describeEffect(e Effect) string {
+// Describer writes inputs and effects in one line each: scenarios and traces show
+// them so. Points in time are told from Since on.
+type Describer struct{ Since time.Time }
+
+// Effect writes an effect in one line.
+func (d Describer) Effect(e Effect) string {
 	switch e := e.(type) {
 	case ToAgent:
 		return fmt.Sprintf("agent %d <- %s", e.Link, describeToAgent(e.Message))
 	case ToGateway:
-		return fmt.Sprintf("gateway %d <- %s", e.Link, describeToGateway(e.Message))
+		return fmt.Sprintf("gateway %d <- %s", e.Link, d.toGateway(e.Message))
 	case Disconnect:
 		return fmt.Sprintf("disconnect %d: %s", e.Link, e.Reason)
 	case Propose:
-		return "propose " + subject(e.Op) + describeOp(e.Op)
+		return "propose " + subject(e.Op) + d.op(e.Op)
+	case Publish:
+		return "view <- " + describeFact(e.Event)
 	}
 	return fmt.Sprintf("%T", e)
 }
 
-func describeOp(op *registry.Op) string {
+func (d Describer) op(op *registry.Op) string {
 	switch {
 	case op.GetFrameworkDisconnected() != nil:
-		return " until +" + time.Unix(0, op.GetFrameworkDisconnected().GetDeadline()).Sub(epoch).String()
+		return " until +" + time.Unix(0, op.GetFrameworkDisconnected().GetDeadline()).Sub(d.Since).String()
 	case op.GetFrameworkConnected() != nil:
 		return " with " + op.GetFrameworkConnected().GetSessionId()
 	}
 	return ""
 }
 
-func describeToAgent(m *protocol.MasterToAgent) string {
-	switch m := m.GetMessage().(type) {
+func describeToAgent(msg *protocol.MasterToAgent) string {
+	switch m := msg.GetMessage().(type) {
 	case *protocol.MasterToAgent_Registered:
 		return "REGISTERED " + m.Registered.GetAgentId().GetValue()
 	case *protocol.MasterToAgent_Refused:
@@ -79,13 +85,13 @@ func describeToAgent(m *protocol.MasterToAgent) string {
 	case *protocol.MasterToAgent_ShutdownExecutor:
 		return "SHUTDOWN EXECUTOR " + m.ShutdownExecutor.GetExecutorId().GetValue()
 	}
-	return "nothing"
+	return kindOf(msg)
 }
 
-func describeToGateway(m *protocol.MasterToGateway) string {
-	switch m := m.GetMessage().(type) {
+func (d Describer) toGateway(msg *protocol.MasterToGateway) string {
+	switch m := msg.GetMessage().(type) {
 	case *protocol.MasterToGateway_Event:
-		return m.Event.GetSessionId() + " " + describeEvent(m.Event.GetEvent())
+		return m.Event.GetSessionId() + " " + d.event(m.Event.GetEvent())
 	case *protocol.MasterToGateway_Reply:
 		return strings.TrimSpace(fmt.Sprintf("reply %d %s", m.Reply.GetCode(), m.Reply.GetMessage()))
 	case *protocol.MasterToGateway_Closed:
@@ -93,10 +99,10 @@ func describeToGateway(m *protocol.MasterToGateway) string {
 	case *protocol.MasterToGateway_Heartbeat:
 		return "HEARTBEAT"
 	}
-	return "nothing"
+	return kindOf(msg)
 }
 
-func describeEvent(e *scheduler.Event) string {
+func (d Describer) event(e *scheduler.Event) string {
 	kind := e.GetType().String() + " "
 	switch e.GetType() {
 	case scheduler.Event_SUBSCRIBED:
@@ -110,7 +116,7 @@ func describeEvent(e *scheduler.Event) string {
 	case scheduler.Event_RESCIND:
 		return kind + e.GetRescind().GetOfferId().GetValue()
 	case scheduler.Event_UPDATE:
-		return kind + describeStatus(e.GetUpdate().GetStatus())
+		return kind + d.status(e.GetUpdate().GetStatus())
 	case scheduler.Event_UPDATE_OPERATION_STATUS:
 		s := e.GetUpdateOperationStatus().GetStatus()
 		return fmt.Sprintf("%s%s %s: %s", kind, s.GetOperationId().GetValue(), s.GetState(), s.GetMessage())
@@ -150,7 +156,7 @@ func describeOffer(o *mesos.Offer) string {
 	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, executors)
 }
 
-func describeStatus(s *mesos.TaskStatus) string {
+func (d Describer) status(s *mesos.TaskStatus) string {
 	out := s.GetTaskId().GetValue() + " " + s.GetState().String()
 	if s.Reason != nil {
 		out += " " + s.GetReason().String()
@@ -162,10 +168,10 @@ func describeStatus(s *mesos.TaskStatus) string {
 		out += " executor " + s.GetExecutorId().GetValue()
 	}
 	if s.Uuid != nil {
-		out += fmt.Sprintf(" uuid %x", s.GetUuid()[:1])
+		out += fmt.Sprintf(" uuid %x", s.GetUuid()[:min(1, len(s.GetUuid()))])
 	}
 	if s.UnreachableTime != nil {
-		out += " since +" + time.Unix(0, s.GetUnreachableTime().GetNanoseconds()).Sub(epoch).String()
+		out += " since +" + time.Unix(0, s.GetUnreachableTime().GetNanoseconds()).Sub(d.Since).String()
 	}
 	if s.Healthy != nil {
 		out += fmt.Sprintf(" healthy %t", s.GetHealthy())
