@@ -42,6 +42,20 @@ func (s *State) Apply(op *Op) error {
 		return s.updateQuota(o.UpdateQuota)
 	case *Op_UpdateWeights:
 		return s.updateWeights(o.UpdateWeights)
+	case *Op_UpdateMaintenanceSchedule:
+		return s.updateMaintenanceSchedule(o.UpdateMaintenanceSchedule)
+	case *Op_StartMaintenance:
+		return s.startMaintenance(o.StartMaintenance)
+	case *Op_StopMaintenance:
+		return s.stopMaintenance(o.StopMaintenance)
+	case *Op_DrainAgent:
+		return s.drainAgent(o.DrainAgent)
+	case *Op_MarkAgentDrained:
+		return s.markAgentDrained(o.MarkAgentDrained)
+	case *Op_DeactivateAgent:
+		return s.deactivateAgent(o.DeactivateAgent)
+	case *Op_ReactivateAgent:
+		return s.reactivateAgent(o.ReactivateAgent)
 	default:
 		return fmt.Errorf("%w: no operation that this version knows is set", ErrInvalid)
 	}
@@ -115,7 +129,10 @@ func (s *State) markAgentUnreachable(o *MarkAgentUnreachable) error {
 	if a.GetStatus() == Agent_UNREACHABLE {
 		return fmt.Errorf("mark agent unreachable %s: the mark %w", id, ErrExists)
 	}
-	s.depart(id, a, Agent_UNREACHABLE, o.GetTime())
+	next := copyAgent(a)
+	next.Status, next.Since = Agent_UNREACHABLE.Enum(), proto.Int64(o.GetTime())
+	s.setAgent(id, next)
+	s.prune()
 	return nil
 }
 
@@ -125,15 +142,11 @@ func (s *State) markAgentGone(o *MarkAgentGone) error {
 	if err != nil {
 		return err
 	}
-	s.depart(id, a, Agent_GONE, o.GetTime())
-	return nil
-}
-
-func (s *State) depart(id string, a *Agent, status Agent_Status, since int64) {
 	s.setAgent(id, &Agent{
-		Info: a.Info, Status: status.Enum(), Since: proto.Int64(since), PeerId: a.PeerId, Incarnation: a.Incarnation,
+		Info: a.Info, Status: Agent_GONE.Enum(), Since: proto.Int64(o.GetTime()), PeerId: a.PeerId, Incarnation: a.Incarnation,
 	})
 	s.prune()
+	return nil
 }
 
 func (s *State) markAgentReachable(o *MarkAgentReachable) error {
@@ -148,6 +161,7 @@ func (s *State) markAgentReachable(o *MarkAgentReachable) error {
 			return err
 		}
 		next.Incarnation = a.Incarnation
+		next.Deactivated, next.DrainInfo, next.DrainStart = a.Deactivated, a.DrainInfo, a.DrainStart
 	}
 	s.setAgent(id, next)
 	return nil
@@ -163,15 +177,10 @@ func (s *State) removeAgent(o *RemoveAgent) error {
 }
 
 func (s *State) updateAgent(o *UpdateAgent) error {
-	id := agentID(o.GetAgent())
-	a, err := s.known("update agent", id)
-	if err != nil {
-		return err
-	}
-	s.setAgent(id, &Agent{
-		Info: o.Agent, Status: a.Status, Since: a.Since, PeerId: a.PeerId, Incarnation: a.Incarnation,
+	return s.changeAgent("update agent", agentID(o.GetAgent()), func(a *Agent) error {
+		a.Info = o.Agent
+		return nil
 	})
-	return nil
 }
 
 func (s *State) admitFramework(o *AdmitFramework) error {

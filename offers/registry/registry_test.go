@@ -93,12 +93,7 @@ func updateWeights(ws ...*mesos.WeightInfo) *Op {
 }
 
 func TestApplyTakesWhatFitsAndRefusesTheRest(t *testing.T) {
-	tests := []struct {
-		name  string
-		given []*Op
-		op    *Op
-		want  error
-	}{
+	testApply(t, []applyTest{
 		{"a cluster begins", nil, initCluster("c"), nil},
 		{"a cluster begins once", []*Op{initCluster("c")}, initCluster("c"), ErrExists},
 		{"a cluster needs an ID", nil, initCluster(""), ErrInvalid},
@@ -150,7 +145,17 @@ func TestApplyTakesWhatFitsAndRefusesTheRest(t *testing.T) {
 		{"an update of no weight is none", nil, updateWeights(), ErrInvalid},
 		{"nothing is no operation", nil, &Op{}, ErrInvalid},
 		{"nil is no operation", nil, nil, ErrInvalid},
-	}
+	})
+}
+
+type applyTest struct {
+	name  string
+	given []*Op
+	op    *Op
+	want  error
+}
+
+func testApply(t *testing.T, tests []applyTest) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := state(t, test.given...)
@@ -278,6 +283,11 @@ var golden = map[string][]*Op{
 		unreachable("a", 5), reachable("a"), updateAgent("a"),
 		admitFramework("f"), admitFramework("g"), admitFramework("h"), updateFramework("f"), disconnected("f"), disconnected("g"),
 		connected("g"), removeFramework("h"),
+	},
+	"agents": {
+		admitAgent("v"), admitAgent("w"), admitAgent("x"), admitAgent("y"), admitAgent("z"), unreachable("w", 4),
+		drain("v", true), drain("w", false), drain("x", false), drained("x"), deactivate("y"), deactivate("z"), reactivate("z"),
+		schedule("h1 h2/10.0.0.2", "/10.0.0.3"), down("h1 /10.0.0.3"), up("/10.0.0.3"),
 	},
 	"roles": {
 		updateQuota(quotaOf("a", 1, 2), quotaOf("a/b", 1, 1), guaranteeOf("c", 3)), updateQuota(&quota.QuotaConfig{Role: proto.String("c")}),

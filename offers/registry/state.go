@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/quota"
 )
 
@@ -39,6 +40,8 @@ type State struct {
 	removedFrameworks history
 	quotas            map[string]*quota.QuotaConfig // by role
 	weights           map[string]*mesos.WeightInfo  // by role
+	schedule          *maintenance.Schedule         // never nil
+	down              map[MachineKey]bool           // machines of the schedule
 }
 
 // NewState returns the state before the first operation.
@@ -51,6 +54,8 @@ func NewState() *State {
 		removedFrameworks: newHistory(MaxRemovedFrameworks),
 		quotas:            map[string]*quota.QuotaConfig{},
 		weights:           map[string]*mesos.WeightInfo{},
+		schedule:          &maintenance.Schedule{},
+		down:              map[MachineKey]bool{},
 	}
 }
 
@@ -64,6 +69,7 @@ func (s *State) Clone() *State {
 	c.removedFrameworks = s.removedFrameworks.clone()
 	c.quotas = maps.Clone(s.quotas)
 	c.weights = maps.Clone(s.weights)
+	c.down = maps.Clone(s.down)
 	return &c
 }
 
@@ -103,7 +109,7 @@ var (
 
 // Encode returns the state in its stored form. Equal states give equal bytes.
 func (s *State) Encode() ([]byte, error) {
-	b, err := stored.Marshal(&Snapshot{
+	snap := &Snapshot{
 		Cluster:           s.cluster,
 		Members:           s.Members(),
 		RemovedMembers:    s.removedMembers.order,
@@ -112,7 +118,12 @@ func (s *State) Encode() ([]byte, error) {
 		RemovedFrameworks: s.removedFrameworks.order,
 		Quotas:            s.Quotas(),
 		Weights:           s.Weights(),
-	})
+		MachinesDown:      s.MachinesDown(),
+	}
+	if len(s.schedule.GetWindows()) > 0 { // what older versions wrote stays what it was
+		snap.MaintenanceSchedule = s.schedule
+	}
+	b, err := stored.Marshal(snap)
 	if err != nil {
 		return nil, fmt.Errorf("encode registry: %w", err)
 	}
@@ -147,6 +158,12 @@ func Decode(b []byte) (*State, error) {
 	}
 	for _, w := range snap.GetWeights() {
 		s.weights[w.GetRole()] = w
+	}
+	if snap.GetMaintenanceSchedule() != nil {
+		s.schedule = snap.GetMaintenanceSchedule()
+	}
+	for _, id := range snap.GetMachinesDown() {
+		s.down[KeyOf(id)] = true
 	}
 	return s, nil
 }
