@@ -38,6 +38,10 @@ type Config struct {
 	Heartbeat    time.Duration `mapstructure:"heartbeat"`     // of the quorum [500ms]
 	OfferTimeout time.Duration `mapstructure:"offer_timeout"` // how long an offer may be held [5m]
 
+	MinAllocatable   string `mapstructure:"min_allocatable_resources"`              // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
+	ConstraintMemory int    `mapstructure:"offer_constraints_re2_max_mem"`          // bytes that a regular expression in offer constraints may take [4096]
+	ConstraintSize   int    `mapstructure:"offer_constraints_re2_max_program_size"` // instructions that it may have [100]
+
 	LogFile string `mapstructure:"log_file"` // readable as /master/log [standard error]
 	Version string `mapstructure:"-"`
 }
@@ -91,7 +95,8 @@ func (c Config) Defaults() (Config, error) {
 	if c.Voters < 1 || c.Voters%2 == 0 {
 		return c, fmt.Errorf("%w: voters: %d is not an odd number", ErrConfig, c.Voters)
 	}
-	return c, nil
+	_, err = c.policy()
+	return c, err
 }
 
 // The folders of a node's directory.

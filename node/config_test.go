@@ -15,6 +15,9 @@ func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
 		"a name to listen on":                {Listen: "localhost"},
 		"a negative heartbeat":               {Heartbeat: -1},
 		"a negative offer timeout":           {OfferTimeout: -1},
+		"a minimum that is no quantity":      {MinAllocatable: "cpus:0.01|ports:[1-2]"},
+		"a minimum of nothing":               {MinAllocatable: "cpus:0.01|"},
+		"patterns of negative size":          {ConstraintSize: -1},
 	} {
 		if _, err := c.Defaults(); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %v", name, err)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -22,7 +23,6 @@ import (
 	"muster/node/auth"
 	"muster/node/link"
 	"muster/node/master"
-	"muster/offers"
 	"muster/offers/mesos"
 	"muster/offers/protocol"
 	"muster/p2p"
@@ -68,10 +68,12 @@ func New(cfg Config, m Machine, log *slog.Logger) (*Node, error) {
 	if n.quorum, err = n.newQuorum(); err != nil {
 		return nil, err
 	}
-	n.master = master.New(master.Config{
-		Core: offers.Config{Cluster: n.mesh.ClusterName(), OfferTimeout: cfg.OfferTimeout},
-		Info: n.masterInfo,
-	}, n.quorum, log)
+	policy, err := cfg.policy()
+	if err != nil {
+		return nil, err
+	}
+	policy.Cluster = n.mesh.ClusterName()
+	n.master = master.New(master.Config{Core: policy, Info: n.masterInfo}, n.quorum, log)
 	// The agent and the gateway reach whoever leads through a link each.
 	self := string(n.mesh.ID())
 	compass := compass{n.mesh.Directory()}
@@ -239,7 +241,10 @@ func (n *Node) flags() map[string]string {
 		"work_dir": n.cfg.agentDir(), "hostname": n.cfg.Hostname, "cluster": n.mesh.ClusterName(),
 		"api": n.cfg.API, "agent_api": n.cfg.AgentAPI, "attributes": n.cfg.Attributes, "resources": n.cfg.Resources,
 		"quorum": fmt.Sprint(n.cfg.Voters/2 + 1), "authenticate_http": fmt.Sprint(n.cfg.Secrets != ""), "log_file": n.cfg.LogFile,
-		"pid": fmt.Sprint(os.Getpid()),
+		"min_allocatable_resources":              cmp.Or(n.cfg.MinAllocatable, "cpus:0.01|mem:32"),
+		"offer_constraints_re2_max_mem":          fmt.Sprint(cmp.Or(n.cfg.ConstraintMemory, 4096)),
+		"offer_constraints_re2_max_program_size": fmt.Sprint(cmp.Or(n.cfg.ConstraintSize, 100)),
+		"pid":                                    fmt.Sprint(os.Getpid()),
 	}
 }
 

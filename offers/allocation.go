@@ -30,6 +30,7 @@ func (f *framework) options() allocator.FrameworkOptions {
 			MultiRole: f.caps.multiRole, Refinement: f.caps.refinement, RegionAware: f.caps.regionAware,
 		},
 		MinAllocatable: minAllocatable(f.info),
+		Constraints:    f.compiled,
 	}
 }
 

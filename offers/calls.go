@@ -193,7 +193,8 @@ func (m *Master) updateCall(l Link, id uint64, f *framework, call *scheduler.Cal
 		m.reply(l, id, statusBadRequest, "FrameworkInfo update is not valid: "+err.Error())
 		return
 	}
-	if err := validateSubscription(info, call.GetSuppressedRoles(), call.GetOfferConstraints()); err != nil {
+	wishes, err := m.wishesOf(info, call.GetSuppressedRoles(), call.GetOfferConstraints())
+	if err != nil {
 		m.reply(l, id, statusBadRequest, "'UpdateFramework' call is not valid: "+err.Error())
 		return
 	}
@@ -204,7 +205,7 @@ func (m *Master) updateCall(l Link, id uint64, f *framework, call *scheduler.Cal
 		}
 		if m.frameworks[f.id] == f {
 			changed := !proto.Equal(f.info, info)
-			m.updateFramework(f, info, call.GetSuppressedRoles(), call.GetOfferConstraints())
+			m.updateFramework(f, info, wishes)
 			if changed {
 				m.tellAgents(f)
 			}

@@ -25,7 +25,7 @@ func (s *scenario) heartbeats() {
 	}
 }
 
-// register LINK [id=] [host=] [res=] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
+// register LINK [id=] [host=] [res=] [attrs=NAME:TEXT;…] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
 func (s *scenario) register(a args) {
 	res := a.named["res"]
 	if res == "" {
@@ -43,6 +43,11 @@ func (s *scenario) register(a args) {
 	}
 	if id := a.named["id"]; id != "" {
 		r.Agent.Id = agentID(id)
+	}
+	for text := range strings.FieldsFuncSeq(a.named["attrs"], func(r rune) bool { return r == ';' }) {
+		name, value, _ := strings.Cut(text, ":")
+		r.Agent.Attributes = append(r.Agent.Attributes, &mesos.Attribute{
+			Name: proto.String(name), Type: mesos.Value_TEXT.Enum(), Text: &mesos.Value_Text{Value: proto.String(value)}})
 	}
 	for _, text := range a.list("ended") {
 		f, id, _ := strings.Cut(text, "/")
@@ -74,12 +79,16 @@ func (s *scenario) resources(text string) resource.Set {
 	return set
 }
 
-// subscribe LINK SESSION [id=] [failover=SECONDS] [role=] [roles=,] [caps=,] [suppressed=,] [principal=] [authenticated=] [user=] [resume=yes]
+// subscribe LINK SESSION [id=] [failover=SECONDS] [role=] [roles=,] [caps=,] [suppressed=,] [principal=] [authenticated=] [user=] [resume=yes] [:: OfferConstraints]
 func (s *scenario) subscribe(a args) {
 	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), Roles: a.list("roles")}
 	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{
 		FrameworkInfo: info, SuppressedRoles: a.list("suppressed"),
 	}}
+	if a.rest != "" {
+		call.Subscribe.OfferConstraints = &scheduler.OfferConstraints{}
+		s.text(a.rest, call.Subscribe.OfferConstraints)
+	}
 	for name, v := range a.named {
 		switch name {
 		case "id":

@@ -3,7 +3,9 @@ package offers
 import (
 	"time"
 
+	"muster/offers/allocator"
 	"muster/offers/mesos"
+	"muster/offers/resource"
 )
 
 // Config is what one leadership decides by. The zero value of a field is the
@@ -15,6 +17,9 @@ type Config struct {
 	Cluster  string            // name of the cluster
 	Elected  time.Time         // when the leadership began
 	Seed     uint64            // of the allocator's shuffles
+
+	MinAllocatable     []resource.Quantities   // an offer has all of one of these, unless its framework asks for others; empty, not nil: anything [cpus:0.01 or mem:32]
+	ConstraintPatterns allocator.PatternLimits // what regular expressions in offer constraints may cost
 
 	AllocationInterval time.Duration // how often all agents are offered, besides the events that cause an offer [1s]
 	OfferTimeout       time.Duration // how long an offer may be held; negative: for ever [5m]

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/offers/allocator"
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
 	"muster/offers/mesos/scheduler"
@@ -17,20 +18,19 @@ import (
 // framework is one framework that is not removed: subscribed, away, or known from
 // the registry or an agent alone.
 type framework struct {
-	id         string
-	info       *mesos.FrameworkInfo // with its ID
-	caps       capabilities
-	roles      []string
-	suppressed []string
-	admitted   bool     // the registry has it
-	session    *session // nil while not connected
-	expected   string   // the session that may be resumed, as the registry has it; empty: any
-	recovered  bool     // has not been heard of in this leadership
-	awaited    bool     // its gateway should announce its session any moment
-	active     bool     // is made offers
-	deadline   *timer   // armed while not connected: what happens if it stays away
+	id        string
+	info      *mesos.FrameworkInfo // with its ID
+	caps      capabilities
+	roles     []string
+	admitted  bool     // the registry has it
+	session   *session // nil while not connected
+	expected  string   // the session that may be resumed, as the registry has it; empty: any
+	recovered bool     // has not been heard of in this leadership
+	awaited   bool     // its gateway should announce its session any moment
+	active    bool     // is made offers
+	deadline  *timer   // armed while not connected: what happens if it stays away
 
-	constraints  *scheduler.OfferConstraints
+	wishes
 	tasks        map[string]*task
 	unreachable  map[string]*task // of agents that are unreachable
 	lost         []string         // the unreachable ones, those lost first first
@@ -42,6 +42,22 @@ type framework struct {
 	offered      resource.Set                       // scalars of offers
 	registered   time.Time
 	reregistered time.Time
+}
+
+// wishes are what a framework says with its subscription of the offers it wants.
+type wishes struct {
+	suppressed  []string // roles
+	constraints *scheduler.OfferConstraints
+	compiled    allocator.Constraints
+}
+
+// wish takes in what a framework wants, its constraints made fast.
+func (m *Master) wish(suppressed []string, c *scheduler.OfferConstraints) (wishes, error) {
+	compiled, err := allocator.CompileConstraints(m.cfg.ConstraintPatterns, c)
+	if err != nil {
+		return wishes{}, answerf("Offer constraints are not valid: %v", err)
+	}
+	return wishes{suppressed, c, compiled}, nil
 }
 
 // recent remembers some thousand IDs, the last ones added.

@@ -67,7 +67,7 @@ func New(cfg Config, facts *registry.State) *Master {
 		unheard:    map[string]*framework{},
 		removed:    map[string]bool{},
 		offers:     map[string]*offer{},
-		allocator:  allocator.New(allocator.Config{AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed}),
+		allocator:  allocator.New(allocator.Config{AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable}),
 		proposals:  map[string][]func(error){},
 		dirty:      newDirty(),
 	}

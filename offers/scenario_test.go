@@ -199,6 +199,14 @@ func (s *scenario) text(text string, m proto.Message) {
 func (s *scenario) config(a args) {
 	cfg := Config{}
 	for name, text := range a.named {
+		if name == "program_size" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			cfg.ConstraintPatterns.ProgramSize = n
+			continue
+		}
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			s.t.Fatal(err)

@@ -38,42 +38,43 @@ func (m *Master) subscribe(l *link, msg *protocol.Subscribe) {
 		return
 	}
 	call := msg.GetCall().GetSubscribe()
-	info, err := m.subscription(msg, call)
+	info, wishes, err := m.subscription(msg, call)
 	if err != nil {
 		m.refuseStream(l, id, err.Error())
 		return
 	}
 	if info.GetId().GetValue() == "" {
 		if f := m.expecting(id); f != nil { // admitted by a leader that could not say so any more
-			m.resubscribe(l, id, f, withID(info, f.id), call)
+			m.resubscribe(l, id, f, withID(info, f.id), wishes)
 			return
 		}
-		m.admit(l, id, withID(info, m.newFrameworkID()), call)
+		m.admit(l, id, withID(info, m.newFrameworkID()), wishes)
 		return
 	}
 	if f := m.frameworks[info.GetId().GetValue()]; f != nil {
-		m.resubscribe(l, id, f, info, call)
+		m.resubscribe(l, id, f, info, wishes)
 		return
 	}
-	m.admit(l, id, info, call)
+	m.admit(l, id, info, wishes)
 }
 
-// subscription checks what a framework says of itself.
-func (m *Master) subscription(msg *protocol.Subscribe, call *scheduler.Call_Subscribe) (*mesos.FrameworkInfo, error) {
+// subscription checks what a framework says of itself and wants.
+func (m *Master) subscription(msg *protocol.Subscribe, call *scheduler.Call_Subscribe) (*mesos.FrameworkInfo, wishes, error) {
 	info := call.GetFrameworkInfo()
 	if p := msg.GetPrincipal(); p != "" {
 		if info.Principal == nil {
 			info = copyFrameworkInfo(info)
 			info.Principal = proto.String(p)
 		} else if info.GetPrincipal() != p {
-			return nil, answerf("Authenticated principal '%s' does not match principal '%s' set in `FrameworkInfo`",
+			return nil, wishes{}, answerf("Authenticated principal '%s' does not match principal '%s' set in `FrameworkInfo`",
 				p, info.GetPrincipal())
 		}
 	}
 	if err := m.validateFramework(info); err != nil {
-		return nil, err
+		return nil, wishes{}, err
 	}
-	return info, validateSubscription(info, call.GetSuppressedRoles(), call.GetOfferConstraints())
+	w, err := m.wishesOf(info, call.GetSuppressedRoles(), call.GetOfferConstraints())
+	return info, w, err
 }
 
 // expecting returns the framework that the registry says has this session.
@@ -99,10 +100,9 @@ func (m *Master) newFrameworkID() string {
 
 // admit brings in a framework that is not known. It hears SUBSCRIBED when the
 // registry has it.
-func (m *Master) admit(l *link, session string, info *mesos.FrameworkInfo, call *scheduler.Call_Subscribe) {
+func (m *Master) admit(l *link, session string, info *mesos.FrameworkInfo, w wishes) {
 	f := m.addFramework(info)
-	f.suppressed = call.GetSuppressedRoles()
-	f.constraints = call.GetOfferConstraints()
+	f.wishes = w
 	m.openSession(l, session, f)
 	m.proposeAdmission(f, session, true)
 }
@@ -139,7 +139,7 @@ func (m *Master) proposeAdmission(f *framework, session string, greet bool) {
 
 // resubscribe connects a known framework to a new stream. The old one, if any,
 // ends; offers are taken back without a word.
-func (m *Master) resubscribe(l *link, session string, f *framework, info *mesos.FrameworkInfo, call *scheduler.Call_Subscribe) {
+func (m *Master) resubscribe(l *link, session string, f *framework, info *mesos.FrameworkInfo, w wishes) {
 	info = preserveImmutable(f.info, info)
 	if err := validateUpdate(f.info, info); err != nil {
 		m.refuseStream(l, session, err.Error())
@@ -158,11 +158,11 @@ func (m *Master) resubscribe(l *link, session string, f *framework, info *mesos.
 	}
 	if !f.admitted { // still on its way into the registry: the new stream waits with it
 		f.set(info)
-		f.suppressed, f.constraints = call.GetSuppressedRoles(), call.GetOfferConstraints()
+		f.wishes = w
 		m.openSession(l, session, f)
 		return
 	}
-	m.updateFramework(f, info, call.GetSuppressedRoles(), call.GetOfferConstraints())
+	m.updateFramework(f, info, w)
 	m.remember(f)
 	s := m.openSession(l, session, f)
 	m.proposeConnected(f, s, true)
@@ -246,14 +246,18 @@ func (m *Master) resume(l *link, msg *protocol.Subscribe) {
 		m.refuseStream(l, msg.GetSessionId(), "Framework failed over")
 		return
 	}
+	w, err := m.wish(call.GetSuppressedRoles(), call.GetOfferConstraints())
+	if err != nil { // this leader allows less than the one before
+		m.refuseStream(l, msg.GetSessionId(), err.Error())
+		return
+	}
 	m.timers.stop(f.deadline)
 	f.deadline = nil
 	s := m.openSession(l, msg.GetSessionId(), f)
 	if !f.admitted {
 		return
 	}
-	f.suppressed = call.GetSuppressedRoles()
-	f.constraints = call.GetOfferConstraints()
+	f.wishes = w
 	m.allocator.UpdateFramework(m.now, f.id, f.options())
 	stored := m.facts.Framework(f.id)
 	if stored.GetSessionId() == s.id && stored.Deadline == nil {
@@ -273,13 +277,17 @@ func (m *Master) readmit(l *link, msg *protocol.Subscribe, id string) {
 		return
 	}
 	info = withID(info, id)
-	if err := m.validateFramework(info); err != nil {
+	err := m.validateFramework(info)
+	var w wishes
+	if err == nil {
+		w, err = m.wishesOf(info, call.GetSuppressedRoles(), call.GetOfferConstraints())
+	}
+	if err != nil {
 		m.refuseStream(l, msg.GetSessionId(), err.Error())
 		return
 	}
 	f := m.addFramework(info)
-	f.suppressed = call.GetSuppressedRoles()
-	f.constraints = call.GetOfferConstraints()
+	f.wishes = w
 	m.openSession(l, msg.GetSessionId(), f)
 	m.proposeAdmission(f, msg.GetSessionId(), false)
 }
@@ -309,10 +317,9 @@ func (m *Master) tellAgent(a *agent, f *framework) {
 
 // updateFramework changes what a framework says of itself. Offers of roles it
 // leaves are taken back.
-func (m *Master) updateFramework(f *framework, info *mesos.FrameworkInfo, suppressed []string, c *scheduler.OfferConstraints) {
+func (m *Master) updateFramework(f *framework, info *mesos.FrameworkInfo, w wishes) {
 	f.set(info)
-	f.suppressed = suppressed
-	f.constraints = c
+	f.wishes = w
 	roles := map[string]bool{}
 	for _, r := range f.roles {
 		roles[r] = true

@@ -82,8 +82,9 @@ func validateOfferFilters(f *mesos.OfferFilters) error {
 	return nil
 }
 
-// validateSubscription checks what comes along with a FrameworkInfo.
-func validateSubscription(info *mesos.FrameworkInfo, suppressed []string, c *scheduler.OfferConstraints) error {
+// wishesOf checks what comes along with a FrameworkInfo.
+// Mesos: src/master/master.cpp, createAllocatorFrameworkOptions.
+func (m *Master) wishesOf(info *mesos.FrameworkInfo, suppressed []string, c *scheduler.OfferConstraints) (wishes, error) {
 	roles := rolesOf(info)
 	var strange []string
 	for _, r := range suppressed {
@@ -92,14 +93,14 @@ func validateSubscription(info *mesos.FrameworkInfo, suppressed []string, c *sch
 		}
 	}
 	if len(strange) > 0 {
-		return answerf("Suppressed roles %s are not contained in the set of roles", braces(strange))
+		return wishes{}, answerf("Suppressed roles %s are not contained in the set of roles", braces(strange))
 	}
 	for _, r := range sortedKeys(c.GetRoleConstraints()) {
 		if !slices.Contains(roles, r) {
-			return answerf("Offer constraints specify `role_constraints` for a role '%s' not contained in the set of roles", r)
+			return wishes{}, answerf("Offer constraints specify `role_constraints` for a role '%s' not contained in the set of roles", r)
 		}
 	}
-	return nil
+	return m.wish(suppressed, c)
 }
 
 // validateUpdate checks that what a framework cannot change has not changed.

@@ -40,6 +40,9 @@ var settings = []setting{
 	{"voters", 0, "how many nodes vote, once there are enough; odd (default 3)"},
 	{"heartbeat", time.Duration(0), "silence after which the quorum replaces its leader (default 500ms)"},
 	{"offer_timeout", time.Duration(0), "how long a framework may hold an offer (default 5m)"},
+	{"min_allocatable_resources", "", `the least that is offered, alternatives between "|" (default "cpus:0.01|mem:32")`},
+	{"offer_constraints_re2_max_mem", 0, "bytes that a regular expression in offer constraints may take (default 4096)"},
+	{"offer_constraints_re2_max_program_size", 0, "instructions that it may have (default 100)"},
 	{"log_file", "", "file to log to (default: standard error)"},
 }
 

@@ -72,7 +72,7 @@ var pureFolders = []string{"offers", "telemetry/estimate"}
 // clock or starts a goroutine. Generated code may use what it needs.
 var pure = []string{
 	"bytes", "cmp", "container/heap", "container/list", "encoding", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
-	"hash/fnv", "hash/maphash", "iter", "maps", "math", "math/bits", "math/rand/v2", "net/netip", "net/url", "path", "reflect", "regexp", "slices",
+	"hash/fnv", "hash/maphash", "iter", "maps", "math", "math/bits", "math/rand/v2", "net/netip", "net/url", "path", "reflect", "regexp", "regexp/syntax", "slices",
 	"sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "unicode/utf16", "crypto/sha256", "crypto/subtle",
 }
 

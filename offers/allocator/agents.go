@@ -18,9 +18,10 @@ type agent struct {
 	available resource.Set // neither offered nor allocated; shared volumes always
 	holdings  []holding
 	refusals  []*refusal
-	open      int  // 1 + index in the list of those open, 0: not there
-	active    bool // may be offered
-	quiet     bool // every entitled client was asked and wants nothing of this
+	open      int      // 1 + index in the list of those open, 0: not there
+	screened  []uint64 // what is known of constraints: see screen
+	active    bool     // may be offered
+	quiet     bool     // every entitled client was asked and wants nothing of this
 	gpu       bool
 	remote    bool // in another region than the cluster
 	excess    bool // more is held than there is
@@ -72,6 +73,9 @@ func (a *Allocator) UpdateAgent(now time.Time, id string, o AgentOptions) {
 	same := sameAttributes(old.Attributes, o.Attributes)
 	if !same {
 		a.forget(ag)
+	}
+	if !sameTraits(&old, &o) {
+		ag.screened = nil
 	}
 	a.describe(ag, o)
 	if same && old.Total.Equal(o.Total) && old.Hostname == o.Hostname && proto.Equal(old.Domain, o.Domain) {

@@ -37,6 +37,7 @@ type FrameworkOptions struct {
 	Suppressed     []string // those of Roles that want no offers now
 	Capabilities   Capabilities
 	MinAllocatable map[string][]resource.Quantities // by role, instead of Config's
+	Constraints    Constraints                      // on agents, by role
 	Active         bool                             // connected
 }
 
@@ -74,6 +75,7 @@ type Allocator struct {
 	roles      map[string]*role
 	slots      slots
 	overrides  int // clients with a minimum of their own
+	screens    screens
 
 	total   resource.Quantities // of all agents
 	measure resource.Quantities // total, when shares were last renewed

@@ -30,6 +30,7 @@ type client struct {
 	suppressed bool
 	fresh      bool                  // may have become entitled since the last run
 	minimum    []resource.Quantities // nil: the general one
+	screen     *screen               // its constraints, nil: none
 	holds      int                   // agents on which it has something
 	filters    int
 }
@@ -169,6 +170,7 @@ func (a *Allocator) configure(f *framework, o FrameworkOptions) {
 		}
 		c.suppressed = slices.Contains(o.Suppressed, c.role.name)
 		a.setMinimum(c, o.MinAllocatable)
+		a.setConstraints(c, o.Constraints[c.role.name])
 		a.settle(c)
 		a.freshen(c)
 	}
@@ -200,6 +202,7 @@ func (a *Allocator) settle(c *client) {
 	}
 	a.forgive(c)
 	a.setMinimum(c, nil)
+	a.setConstraints(c, nil)
 	a.slots.remove(c)
 	c.framework.clients = slices.DeleteFunc(c.framework.clients, func(o *client) bool { return o == c })
 	a.release(c.role)

@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"muster/offers/mesos/scheduler"
 	"muster/offers/resource"
 )
 
@@ -67,10 +69,27 @@ func (s *simulation) drawFramework(t *rapid.T) FrameworkOptions {
 	}
 	caps := rapid.IntRange(0, 31).Draw(t, "capabilities")
 	o.Capabilities = Capabilities{Revocable: caps&1 != 0, GPU: caps&2 != 0, Refinement: caps&4 != 0, Shared: caps&8 != 0}
+	if rapid.IntRange(0, 3).Draw(t, "constraints") == 0 {
+		o.Constraints = Constraints{"a": hostOne(t)}
+	}
 	if caps&16 != 0 {
 		o.MinAllocatable = map[string][]resource.Quantities{"a": {parse(t, "cpus:2").Quantities()}}
 	}
 	return o
+}
+
+// hostOne wants agents of host one alone.
+func hostOne(t *rapid.T) *Expression {
+	c, err := compileCondition(PatternLimits{}, &scheduler.AttributeConstraint{
+		Selector: &scheduler.AttributeConstraint_Selector{Selector: &scheduler.AttributeConstraint_Selector_PseudoattributeType_{
+			PseudoattributeType: scheduler.AttributeConstraint_Selector_HOSTNAME}},
+		Predicate: &scheduler.AttributeConstraint_Predicate{Predicate: &scheduler.AttributeConstraint_Predicate_TextEquals_{
+			TextEquals: &scheduler.AttributeConstraint_Predicate_TextEquals{Value: proto.String("one")}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Expression{key: "one", groups: [][]condition{{c}}}
 }
 
 func (s *simulation) actions() map[string]func(*rapid.T) {
@@ -143,7 +162,7 @@ func (s *simulation) suppressOrRevive(t *rapid.T) {
 
 func (s *simulation) addOrUpdateAgent(t *rapid.T) {
 	id, total := draw(t, agentIDs, "id"), parse(t, draw(t, totals, "total"))
-	o := AgentOptions{Total: total}
+	o := AgentOptions{Total: total, Hostname: draw(t, []string{"one", "two"}, "hostname")}
 	if _, known := s.total[id]; known {
 		s.both(func(a *Allocator) { a.UpdateAgent(s.now, id, o) })
 		s.total[id] = total

@@ -265,6 +265,9 @@ func (r *run) consider(c *client) bool {
 			return false
 		}
 	}
+	if c.screen != nil && c.screen.excludes(r.agent) {
+		return false
+	}
 	r.offer(c, v.set)
 	return true
 }

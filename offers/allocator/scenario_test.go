@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	"muster/offers/mesos"
 	"muster/offers/resource"
 )
 
@@ -201,20 +198,21 @@ func (s *scenario) frameworkOptions(args map[string]string) FrameworkOptions {
 	if role, min, found := strings.Cut(args["min"], "/"); found {
 		o.MinAllocatable = map[string][]resource.Quantities{role: s.minimum(min)}
 	}
+	if text := args["constraints"]; text != "" {
+		var err error
+		if o.Constraints, err = CompileConstraints(PatternLimits{}, constraintsOf(s.t, text)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 	return o
 }
 
 func (s *scenario) agentOptions(args map[string]string) AgentOptions {
 	o := AgentOptions{Hostname: args["hostname"], Total: s.set(args["total"])}
 	if region := args["region"]; region != "" {
-		o.Domain = &mesos.DomainInfo{FaultDomain: &mesos.DomainInfo_FaultDomain{
-			Region: &mesos.DomainInfo_FaultDomain_RegionInfo{Name: &region},
-			Zone:   &mesos.DomainInfo_FaultDomain_ZoneInfo{Name: proto.String("zone")},
-		}}
+		o.Domain = domainOf(region, "zone")
 	}
-	for _, name := range list(args["attributes"]) {
-		o.Attributes = append(o.Attributes, &mesos.Attribute{Name: proto.String(name), Type: mesos.Value_TEXT.Enum()})
-	}
+	o.Attributes = attributesOf(args["attributes"])
 	return o
 }
 
