@@ -99,7 +99,7 @@ func (a *Allocator) grant(c *client, ag *agent, r resource.Set) {
 		c.holds++
 	}
 	h := &ag.holdings[i]
-	ag.replace(h, h.set.Add(r), r, resource.Set{})
+	a.replace(ag, h, h.set.Add(r), r, resource.Set{})
 }
 
 // chosen counts an allocation that was made to the client.
@@ -125,7 +125,7 @@ func (a *Allocator) reclaim(c *client, ag *agent, r resource.Set) resource.Set {
 	if r.Empty() {
 		return r
 	}
-	ag.replace(h, h.set.Sub(r), resource.Set{}, r)
+	a.replace(ag, h, h.set.Sub(r), resource.Set{}, r)
 	if h.set.Empty() {
 		ag.holdings = slices.Delete(ag.holdings, i, i+1)
 		c.holds--
@@ -140,12 +140,12 @@ func (a *Allocator) reclaim(c *client, ag *agent, r resource.Set) resource.Set {
 
 // replace puts next in the place of a holding and accounts for what came and
 // went. Shared volumes count once in each item, however many below have them.
-func (ag *agent) replace(h *holding, next, came, went resource.Set) {
+func (a *Allocator) replace(ag *agent, h *holding, next, came, went resource.Set) {
 	c := h.client
 	if came.Plain() && went.Plain() || came.Shared().Empty() && went.Shared().Empty() {
 		plus, minus := came.Quantities(), went.Quantities()
 		h.set = next
-		c.role.charge(chargeable(&came), chargeable(&went))
+		a.charge(c.role, chargeable(&came), chargeable(&went))
 		c.item.adjust(plus, minus)
 		c.role.self.adjust(plus, minus)
 		for r := c.role; r.parent != nil; r = r.parent {
@@ -163,7 +163,7 @@ func (ag *agent) replace(h *holding, next, came, went resource.Set) {
 		before[i] = ag.sharedBelow(it)
 	}
 	h.set = next
-	c.role.charge(chargeable(&came), chargeable(&went))
+	a.charge(c.role, chargeable(&came), chargeable(&went))
 	for i, it := range items {
 		it.adjust(plus, minus)
 		it.adjust(ag.sharedBelow(it), before[i])

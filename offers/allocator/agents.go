@@ -22,13 +22,15 @@ type agent struct {
 	screened  []uint64 // what is known of constraints: see screen
 	active    bool     // may be offered
 	quiet     bool     // every entitled client was asked and wants nothing of this
-	gpu       bool
-	remote    bool // in another region than the cluster
-	excess    bool // more is held than there is
-	touched   bool // is in the list of those touched
+	kept      bool     // of something of it, for guarantees, when it was visited
+	special   bool     // not for everyone: see suits
+	excess    bool     // more is held than there is
+	touched   bool     // is in the list of those touched
 
 	id      string
 	index   int // in the list of all
+	gpu     bool
+	remote  bool // in another region than the cluster
 	options AgentOptions
 	loose   resource.Quantities // what of it is in the headroom
 }
@@ -78,7 +80,8 @@ func (a *Allocator) UpdateAgent(now time.Time, id string, o AgentOptions) {
 		ag.screened = nil
 	}
 	a.describe(ag, o)
-	if same && old.Total.Equal(o.Total) && old.Hostname == o.Hostname && proto.Equal(old.Domain, o.Domain) {
+	if same && old.Total.Equal(o.Total) && old.Hostname == o.Hostname && proto.Equal(old.Domain, o.Domain) &&
+		old.NoMultiRole == o.NoMultiRole && old.NoHierarchicalRoles == o.NoHierarchicalRoles {
 		return
 	}
 	a.setTotal(a.total.Sub(old.Total.Quantities()).Add(o.Total.Quantities()))
@@ -152,6 +155,22 @@ func (a *Allocator) describe(ag *agent, o AgentOptions) {
 	ag.gpu = o.Total.Scalar("gpus") > 0
 	region := o.Domain.GetFaultDomain().GetRegion().GetName()
 	ag.remote = a.cfg.Region != "" && region != "" && region != a.cfg.Region
+	ag.special = ag.gpu && !a.cfg.GPUsForAll || ag.remote || o.NoMultiRole || o.NoHierarchicalRoles
+}
+
+// suits reports whether the client understands the agent, and the agent the client.
+// Mesos: src/master/allocator/mesos/hierarchical.cpp, isCapableOfReceivingAgent, isFiltered.
+func (ag *agent) suits(c *client, cfg *Config) bool {
+	caps := &c.framework.caps
+	switch {
+	case ag.gpu && !caps.GPU && !cfg.GPUsForAll:
+	case ag.remote && !caps.RegionAware:
+	case ag.options.NoMultiRole && caps.MultiRole:
+	case ag.options.NoHierarchicalRoles && c.role.parent.parent != nil:
+	default:
+		return true
+	}
+	return false
 }
 
 // touch makes the next run consider the agent.

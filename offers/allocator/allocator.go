@@ -74,7 +74,6 @@ type Allocator struct {
 	root       *role
 	roles      map[string]*role
 	slots      slots
-	overrides  int // clients with a minimum of their own
 	screens    screens
 
 	total   resource.Quantities // of all agents
@@ -84,6 +83,9 @@ type Allocator struct {
 
 	quotas   int                 // roles that have one
 	headroom resource.Quantities // unreserved firm scalars that are available on active agents
+	slack    resource.Limits     // the least surplus at which an agent was visited of which something was kept
+	eased    []*role             // whose quota was bound and has more room now
+	requota  bool                // a quota has changed since the last run
 
 	origin    time.Time // of the clock below: the first time seen
 	now       moment

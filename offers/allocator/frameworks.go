@@ -177,13 +177,22 @@ func (a *Allocator) configure(f *framework, o FrameworkOptions) {
 }
 
 func (a *Allocator) setMinimum(c *client, minimum map[string][]resource.Quantities) {
-	if c.minimum != nil {
-		a.overrides--
-	}
+	had := c.minimum != nil
 	c.minimum = nil
-	if m, some := minimum[c.role.name]; some {
+	m, has := minimum[c.role.name]
+	if has {
 		c.minimum = append([]resource.Quantities{}, m...)
-		a.overrides++
+	}
+	if had == has {
+		return
+	}
+	for r := c.role; r != nil; r = r.parent {
+		if has {
+			r.overrides++
+		} else {
+			r.overrides--
+		}
+		r.below.touch()
 	}
 }
 

@@ -26,12 +26,23 @@ type item struct {
 }
 
 // key is the order of fairness: the smaller share first, then whoever was
-// chosen less often, then by name.
+// chosen less often, then by name. Ranks part it, so that those of one can be
+// found at once.
 // Mesos: src/master/allocator/mesos/sorter/drf/sorter.hpp, compareDRF.
 type key struct {
+	rank  rank
 	share float64
 	count uint64
 }
+
+type rank int8
+
+const (
+	owed     rank = iota - 1 // something is kept for it
+	ordinary                 // the only one where there are no quotas
+	barred                   // its limit leaves too little to offer
+	ranks    = 3
+)
 
 type entry struct {
 	key
@@ -39,6 +50,13 @@ type entry struct {
 }
 
 func (e entry) compare(o entry) int {
+	if e.rank != o.rank {
+		return cmp.Compare(e.rank, o.rank)
+	}
+	return e.compareFairness(o)
+}
+
+func (e entry) compareFairness(o entry) int {
 	switch {
 	case e.share != o.share:
 		return cmp.Compare(e.share, o.share)
@@ -110,7 +128,11 @@ func (o *order) move(it *item, to key) {
 }
 
 func (it *item) fairness(a *Allocator) key {
-	return key{share: it.allocated.DominantShare(&a.shares) / it.weight, count: it.count}
+	k := key{share: it.allocated.DominantShare(&a.shares) / it.weight, count: it.count}
+	if it.role != nil && !it.self {
+		k.rank = a.rank(it.role)
+	}
+	return k
 }
 
 func (o *order) rebuild(a *Allocator) {
@@ -186,8 +208,69 @@ func (o *order) take(it *item) {
 	}
 }
 
-// all calls yield with the items, the most entitled first. The order must be
-// fresh and must not be inserted into or removed from meanwhile.
+// upTo calls yield with the items of the ranks from first to last, the most
+// entitled first. The order must be fresh and must not be inserted into or
+// removed from meanwhile.
+func (o *order) upTo(first, last rank, yield func(*item) bool) {
+	if o.n == 0 {
+		return
+	}
+	bottom := o.blocks[len(o.blocks)-1]
+	if top := o.blocks[0][0].rank; top == bottom[len(bottom)-1].rank {
+		if top >= first && top <= last {
+			o.all(yield)
+		}
+		return
+	}
+	var heads [ranks]cursor
+	for i := range heads {
+		if r := owed + rank(i); r >= first && r <= last {
+			heads[i] = o.cursor(r)
+		}
+	}
+	for {
+		next := -1
+		for i := range heads {
+			if e := heads[i].entry; e.item != nil && (next < 0 || e.compareFairness(heads[next].entry) < 0) {
+				next = i
+			}
+		}
+		if next < 0 || !yield(heads[next].entry.item) {
+			return
+		}
+		heads[next].advance(o)
+	}
+}
+
+// cursor goes through the items of one rank.
+type cursor struct {
+	rank        rank
+	block, next int
+	entry       entry // without item: at the end
+}
+
+func (o *order) cursor(r rank) cursor {
+	c := cursor{rank: r}
+	c.block, c.next = o.find(entry{key: key{rank: r, share: -1}})
+	c.advance(o)
+	return c
+}
+
+func (c *cursor) advance(o *order) {
+	c.entry = entry{}
+	if c.block < len(o.blocks) && c.next == len(o.blocks[c.block]) {
+		c.block, c.next = c.block+1, 0
+	}
+	if c.block == len(o.blocks) {
+		return
+	}
+	if e := o.blocks[c.block][c.next]; e.rank == c.rank {
+		c.entry = e
+		c.next++
+	}
+}
+
+// all calls yield with the items in order.
 func (o *order) all(yield func(*item) bool) {
 	for _, block := range o.blocks {
 		for i := range block {

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"slices"
 	"time"
 
 	"muster/offers/resource"
@@ -19,6 +20,9 @@ type quota struct {
 	charged resource.Quantities
 	need    resource.Quantities // what must be kept for the tree: max(guarantees - charged, owed)
 	owed    resource.Quantities // the needs of the children
+
+	bound bool // somebody below was given less because of the quota
+	eased bool // is in the list of those where that may have ended
 }
 
 // SetQuota replaces the quota of a role, which holds for all below it together.
@@ -28,10 +32,10 @@ func (a *Allocator) SetQuota(now time.Time, name string, guarantees resource.Qua
 	a.observe(now)
 	r := a.role(name)
 	r.users++ // for the length of this function
-	had, has := r.hasQuota(), !guarantees.Empty() || !limits.Empty()
+	had := r.quota.set()
 	r.quota.guarantees, r.quota.limits = guarantees, limits
-	r.charge(resource.Quantities{}, resource.Quantities{})
-	switch {
+	a.charge(r, resource.Quantities{}, resource.Quantities{})
+	switch has := r.quota.set(); {
 	case has && !had:
 		r.users++
 		a.quotas++
@@ -39,10 +43,17 @@ func (a *Allocator) SetQuota(now time.Time, name string, guarantees resource.Qua
 		a.release(r)
 		a.quotas--
 	}
+	r.each(a.freshen)
+	a.all, a.requota = true, true
 	a.release(r)
 }
 
-func (r *role) hasQuota() bool { return !r.quota.guarantees.Empty() || !r.quota.limits.Empty() }
+// set reports whether the role has a quota of its own.
+func (q *quota) set() bool { return !q.guarantees.Empty() || !q.limits.Empty() }
+
+// claims reports whether the role may have of what is kept for guarantees, not
+// counting what roles above it may.
+func (q *quota) claims() bool { return !q.need.Sub(q.owed).Empty() }
 
 // SetWeight makes a role's share count as that of weight roles among its
 // siblings; 1 is the default. What is not above zero is ignored.
@@ -111,7 +122,7 @@ func chargeable(s *resource.Set) resource.Quantities {
 }
 
 // charge accounts for what came to the role and went, and keeps the needs.
-func (r *role) charge(plus, minus resource.Quantities) {
+func (a *Allocator) charge(r *role, plus, minus resource.Quantities) {
 	for ; r.parent != nil; r = r.parent {
 		q := &r.quota
 		q.charged = q.charged.Add(plus).Sub(minus)
@@ -119,7 +130,70 @@ func (r *role) charge(plus, minus resource.Quantities) {
 		owed := &r.parent.quota.owed
 		*owed = owed.Sub(q.need).Add(need)
 		q.need = need
+		if !minus.Empty() && (q.bound || r.below.key.rank == barred) && !q.eased {
+			q.eased = true
+			a.eased = append(a.eased, r)
+		}
+		r.below.touch()
 	}
+}
+
+// ease lets those try again who were given less because of quotas that have
+// more room now, and offers again what was kept for guarantees if less is. It is
+// done once in a batch: or whatever a role at its limit gives back would have
+// all that is left in the cluster looked at again.
+func (a *Allocator) ease() {
+	for _, r := range a.eased {
+		r.quota.eased, r.quota.bound = false, false
+		r.each(a.freshen)
+	}
+	a.eased, a.requota = a.eased[:0], false
+	if !a.moreSurplus() {
+		return
+	}
+	a.slack = resource.Limits{}
+	for _, ag := range a.open {
+		if ag.kept {
+			ag.kept, ag.quiet = false, false
+		}
+	}
+}
+
+// surplus is how much can be given to who has no claim: what is available
+// beyond what is kept for guarantees.
+func (a *Allocator) surplus() resource.Limits {
+	owed := a.root.quota.owed
+	return owed.Bound(a.headroom.Sub(owed))
+}
+
+// moreSurplus reports whether there is more of anything than when agents of
+// which something was kept were visited.
+func (a *Allocator) moreSurplus() bool {
+	surplus := a.surplus()
+	for name, was := range a.slack.All {
+		if now, bounded := surplus.Get(name); !bounded || now > was {
+			return true
+		}
+	}
+	return false
+}
+
+// rank is the place of a role's tree among its siblings apart from fairness.
+func (a *Allocator) rank(r *role) rank {
+	switch {
+	case a.quotas == 0:
+	case r.overrides == 0 && !r.quota.limits.Empty() && !worthwhile(r.quota.limits.Sub(r.quota.charged), a.cfg.MinAllocatable):
+		return barred
+	case !r.quota.need.Empty():
+		return owed
+	}
+	return ordinary
+}
+
+// worthwhile reports whether an offer within the limits can have one of the
+// minimums.
+func worthwhile(room resource.Limits, minimum []resource.Quantities) bool {
+	return len(minimum) == 0 || slices.ContainsFunc(minimum, room.Contains)
 }
 
 // claim is how much the role may take of what is kept for guarantees: what it
@@ -162,11 +236,11 @@ func (a *Allocator) chargeReservations(old, now resource.Set) {
 	for _, name := range now.ReservedRoles() {
 		r := a.role(name)
 		r.users++
-		r.charge(now.ReservedTo(name).Quantities(), resource.Quantities{})
+		a.charge(r, now.ReservedTo(name).Quantities(), resource.Quantities{})
 	}
 	for _, name := range old.ReservedRoles() {
 		r := a.roles[name]
-		r.charge(resource.Quantities{}, old.ReservedTo(name).Quantities())
+		a.charge(r, resource.Quantities{}, old.ReservedTo(name).Quantities())
 		a.release(r)
 	}
 }

@@ -15,7 +15,9 @@ type role struct {
 	children order  // of self and of the children's below
 	clients  order  // of its own frameworks
 	quota    quota
-	users    int // clients, children, reservations, a quota or a weight that keep it
+
+	overrides int // clients in the tree with a minimum of their own
+	users     int // clients, children, reservations, a quota or a weight that keep it
 }
 
 func newRole(name string, parent *role) *role {
@@ -73,21 +75,47 @@ func (r *role) dismiss(c *client) {
 }
 
 // walk visits the roles with clients in the order of fairness until visit
-// returns false, which walk then returns too.
-func (r *role) walk(a *Allocator, visit func(*role) bool) bool {
+// returns false, which walk then returns too. It leaves out ranks after last.
+func (r *role) walk(a *Allocator, last rank, visit func(*role) bool) bool {
 	r.children.refresh(a)
-	for it := range r.children.all {
-		on := true
+	on := true
+	r.children.upTo(owed, last, func(it *item) bool {
 		if it.self {
 			on = visit(r)
 		} else {
-			on = it.role.walk(a, visit)
+			on = it.role.walk(a, last, visit)
 		}
-		if !on {
-			return false
+		return on
+	})
+	return on
+}
+
+// walkOwed visits those roles only which may have of what is kept for
+// guarantees: for their own, or for that of a role above.
+func (r *role) walkOwed(a *Allocator, visit func(*role) bool) bool {
+	if r.quota.claims() {
+		return r.walk(a, ordinary, visit)
+	}
+	r.children.refresh(a)
+	on := true
+	r.children.upTo(owed, owed, func(it *item) bool {
+		on = it.role.walkOwed(a, visit)
+		return on
+	})
+	return on
+}
+
+// each calls do with the clients in the tree that compete.
+func (r *role) each(do func(*client)) {
+	for it := range r.children.all {
+		if !it.self {
+			it.role.each(do)
+			continue
+		}
+		for it := range r.clients.all {
+			do(it.client)
 		}
 	}
-	return true
 }
 
 // before reports whether c comes before o in the walk.
@@ -98,7 +126,7 @@ func (c *client) before(a *Allocator, o *client) bool {
 			continue
 		}
 		x[i].in.refresh(a)
-		return entry{x[i].key, x[i]}.compare(entry{y[i].key, y[i]}) < 0
+		return entry{x[i].key, x[i]}.compareFairness(entry{y[i].key, y[i]}) < 0
 	}
 	return false
 }

@@ -19,24 +19,28 @@ func (a *Allocator) Allocate(now time.Time) []Offer {
 	if a.awaiting() {
 		return nil
 	}
-	if a.now >= a.lastBatch+moment(a.cfg.AllocationInterval) {
+	batch := a.now >= a.lastBatch+moment(a.cfg.AllocationInterval)
+	if batch {
 		a.lastBatch = a.now
 		a.all = true
 		a.renewShares()
+	}
+	if batch || a.requota {
+		a.ease()
 	}
 	fresh := a.takeFresh()
 	candidates := a.candidates(len(fresh) > 0)
 	if len(candidates) == 0 {
 		return nil
 	}
-	a.rand.Shuffle(len(candidates), func(i, j int) {
-		candidates[i], candidates[j] = candidates[j], candidates[i]
-	})
 	r := run{Allocator: a, fresh: fresh}
 	r.made = make([]made, 0, len(candidates))
-	for _, ag := range candidates {
-		r.visit(ag)
+	if !a.root.quota.owed.Empty() {
+		r.guarantees = true
+		r.visitAll(candidates)
+		r.guarantees = false
 	}
+	r.visitAll(candidates)
 	return r.byFramework()
 }
 
@@ -73,19 +77,16 @@ func (a *Allocator) takeFresh() []*client {
 	return out
 }
 
-// run is one allocation.
+// run is one allocation. Where guarantees are not met it has two stages: the
+// first is for those only who get nearer to one, wherever that is.
+// Mesos: src/master/allocator/mesos/hierarchical.cpp, __generateOffers.
 type run struct {
 	*Allocator
-	fresh []*client
-	made  []made
-
-	// of the agent being visited
-	agent   *agent
-	lent    resource.Set // shared volumes offered in this visit
-	role    *role
-	views   [8]view // by what the client understands
-	plain   bool    // every role and every client sees the same
-	general bool    // every role sees the same
+	fresh      []*client
+	made       []made
+	guarantees bool                    // this is the first stage
+	lent       map[*agent]resource.Set // shared volumes offered in this run
+	sight
 }
 
 // made is an offer.
@@ -95,38 +96,44 @@ type made struct {
 	set    resource.Set // allocated to the client's role
 }
 
-// view is what of the agent a client of a role and with certain capabilities
-// may be offered, and who refuses that.
-type view struct {
-	ready    bool
-	enough   bool // by the general minimum
-	set      resource.Set
-	refusals []*refusal
+// visitAll visits the agents in an order that favours none.
+func (r *run) visitAll(agents []*agent) {
+	r.rand.Shuffle(len(agents), func(i, j int) { agents[i], agents[j] = agents[j], agents[i] })
+	for _, ag := range agents {
+		if ag.open > 0 {
+			r.visit(ag)
+		}
+	}
 }
 
 // visit offers what the agent has to the most entitled clients that want it.
 func (r *run) visit(ag *agent) {
-	if ag.open == 0 {
-		return
-	}
-	r.agent, r.lent, r.role = ag, resource.Set{}, nil
-	r.changed()
+	r.arrive(ag)
 	switch {
-	case !ag.quiet || len(r.fresh) > few:
-		r.root.walk(r.Allocator, r.visitRole)
-	case len(r.fresh) > 1:
-		r.visitFew(slices.Clone(r.fresh))
-	case len(r.fresh) == 1:
+	case ag.quiet && len(r.fresh) <= few:
 		r.visitFew(r.fresh)
+	case r.guarantees:
+		r.root.walkOwed(r.Allocator, r.visitRole)
+	case !r.allKept():
+		r.root.walk(r.Allocator, r.lastRank(), r.visitRole)
+	}
+	r.setOpen(ag)
+	if r.guarantees {
+		return
 	}
 	// Whoever was asked and did not take it wants no part of it either, until
 	// something changes. But a shared volume that was offered may be offered
 	// again, to another.
 	ag.quiet = ag.available.Shared().Empty()
-	r.setOpen(ag)
+	if ag.kept {
+		r.slack = r.slack.Min(r.spare)
+	}
 }
 
 func (r *run) visitFew(clients []*client) {
+	if len(clients) > 1 {
+		clients = slices.Clone(clients)
+	}
 	slices.SortFunc(clients, func(x, y *client) int {
 		switch {
 		case x == y:
@@ -137,8 +144,9 @@ func (r *run) visitFew(clients []*client) {
 		return 1
 	})
 	for _, c := range clients {
-		r.enter(c.role)
-		r.consider(c)
+		if r.enter(c.role); !r.guarantees || r.progress() {
+			r.consider(c)
+		}
 	}
 }
 
@@ -148,112 +156,34 @@ func (r *run) visitRole(role *role) bool {
 		return false
 	}
 	r.enter(role)
-	if all := r.view(everything); all.set.Empty() || !all.enough && r.overrides == 0 {
+	if r.guarantees && !r.progress() {
+		return true
+	}
+	if all := r.view(everything); all.set.Empty() || !all.enough && role.overrides == 0 {
 		return true
 	}
 	role.clients.refresh(r.Allocator)
 	for _, block := range role.clients.blocks {
 		for i := range block {
-			if r.consider(block[i].item.client) && r.agent.available.Empty() {
+			if !r.consider(block[i].item.client) {
+				continue
+			}
+			if r.agent.available.Empty() {
 				return false
+			}
+			if r.guarantees && !r.progress() {
+				return true
 			}
 		}
 	}
 	return true
 }
 
-// enter makes the views those of the role.
-func (r *run) enter(role *role) {
-	if !r.general && r.role != role {
-		r.forgetViews()
-	}
-	r.role = role
-}
-
-// changed notes that what is available is not what it was.
-func (r *run) changed() {
-	r.plain = r.agent.available.Plain()
-	r.general = r.plain || r.agent.available.Reserved().Empty()
-	r.forgetViews()
-}
-
-func (r *run) forgetViews() {
-	for i := range r.views {
-		r.views[i].ready = false
-	}
-}
-
-func (r *run) view(class int) *view {
-	if r.plain {
-		class = everything
-	}
-	v := &r.views[class]
-	if !v.ready {
-		r.look(v, class)
-	}
-	return v
-}
-
-// everything is the class of a framework that understands all resources.
-const everything = 7
-
-// class numbers what a framework understands of resources.
-func (c Capabilities) class() int {
-	class := 0
-	for i, has := range [...]bool{c.Shared, c.Revocable, c.Refinement} {
-		if has {
-			class |= 1 << i
-		}
-	}
-	return class
-}
-
-func (r *run) look(v *view, class int) {
-	set := r.agent.available
-	if !r.plain {
-		set = set.AllocatableTo(r.role.name).Sub(r.lent)
-	}
-	if class&1 == 0 {
-		set = set.NonShared()
-	}
-	if class&2 == 0 {
-		set = set.NonRevocable()
-	}
-	if class&4 == 0 {
-		set = set.Unrefined()
-	}
-	v.ready, v.set = true, set
-	v.enough = enough(set, r.cfg.MinAllocatable)
-	v.refusals = v.refusals[:0]
-	for _, refusal := range r.agent.refusals {
-		if refusal.refused.Contains(set) {
-			v.refusals = append(v.refusals, refusal)
-		}
-	}
-}
-
-// enough reports whether there is what makes an offer worth while.
-func enough(set resource.Set, minimum []resource.Quantities) bool {
-	if set.Empty() {
-		return false
-	}
-	if len(minimum) == 0 {
-		return true
-	}
-	q := set.Quantities()
-	for i := range minimum {
-		if q.Contains(minimum[i]) {
-			return true
-		}
-	}
-	return false
-}
-
 // consider offers the client all it may have of the agent, and reports whether
 // it did.
 func (r *run) consider(c *client) bool {
 	caps := &c.framework.caps
-	if r.agent.gpu && !caps.GPU && !r.cfg.GPUsForAll || r.agent.remote && !caps.RegionAware {
+	if r.agent.special && !r.agent.suits(c, &r.cfg) {
 		return false
 	}
 	v := r.view(caps.class())
@@ -282,8 +212,11 @@ func (r *run) offer(c *client, set resource.Set) {
 		ag.available = ag.available.Sub(set)
 	} else {
 		ag.available = ag.available.Sub(set.NonShared())
-		r.lent = r.lent.Add(set.Shared())
+		if shared := set.Shared(); !shared.Empty() {
+			r.lend(shared)
+		}
 	}
+	r.countHeadroom(ag)
 	r.changed()
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,8 @@ func (s *scenario) run(commands string) string {
 				plain = append(plain, word)
 			}
 		}
-		if !s.frameworkCommand(words[0], plain, args) && !s.agentCommand(words[0], plain, args) && !s.command(words[0], plain, args) {
+		if !s.frameworkCommand(words[0], plain, args) && !s.agentCommand(words[0], plain, args) &&
+			!s.quotaCommand(words[0], plain, args) && !s.command(words[0], plain, args) {
 			s.t.Fatalf("unknown command %q", line)
 		}
 	}
@@ -177,6 +179,42 @@ func (s *scenario) agentCommand(name string, plain []string, args map[string]str
 	return true
 }
 
+func (s *scenario) quotaCommand(name string, plain []string, args map[string]string) bool {
+	switch name {
+	case "quota":
+		guarantees, err := resource.ParseQuantities(args["guarantees"])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		limits, err := resource.ParseLimits(args["limits"])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.a.SetQuota(s.now, plain[0], guarantees, limits)
+	case "weight":
+		weight, err := strconv.ParseFloat(plain[1], 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.a.SetWeight(s.now, plain[0], weight)
+	case "charged":
+		fmt.Fprintf(&s.output, "%s %s\n", plain[0], s.a.Charged(plain[0]))
+	case "excess":
+		fmt.Fprintf(&s.output, "%s\n", s.a.Excess(plain[0], s.set(args["of"]).Allocate(plain[0])))
+	case "await":
+		agents, err := strconv.Atoi(plain[0])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.a.Await(s.now, agents)
+	case "revocable":
+		fmt.Fprintf(&s.output, "%s is held beyond\n", s.a.UpdateRevocable(s.now, plain[0], s.set(args["total"])))
+	default:
+		return false
+	}
+	return true
+}
+
 func (s *scenario) frameworkOptions(args map[string]string) FrameworkOptions {
 	o := FrameworkOptions{Roles: list(args["roles"]), Suppressed: list(args["suppressed"]), Active: args["inactive"] == ""}
 	for _, name := range list(args["caps"]) {
@@ -191,6 +229,8 @@ func (s *scenario) frameworkOptions(args map[string]string) FrameworkOptions {
 			o.Capabilities.Refinement = true
 		case "region":
 			o.Capabilities.RegionAware = true
+		case "multi-role":
+			o.Capabilities.MultiRole = true
 		default:
 			s.t.Fatalf("unknown capability %q", name)
 		}
@@ -212,6 +252,7 @@ func (s *scenario) agentOptions(args map[string]string) AgentOptions {
 	if region := args["region"]; region != "" {
 		o.Domain = domainOf(region, "zone")
 	}
+	o.NoMultiRole, o.NoHierarchicalRoles = args["old"] == "multi-role", args["old"] == "hierarchical-role"
 	o.Attributes = attributesOf(args["attributes"])
 	return o
 }

@@ -112,3 +112,38 @@ func containsRanges(a, b []Range) bool {
 func sameRanges(a, b []Range) bool {
 	return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0]
 }
+
+// countRanges says how many numbers there are.
+func countRanges(rs []Range) uint64 {
+	n := uint64(0)
+	for _, r := range rs {
+		n += r.End - r.Begin + 1
+	}
+	return n
+}
+
+// takeRanges returns n of the numbers, in few pieces, and leaves few: the start
+// of the smallest range that has them all, or the largest whole and so on.
+func takeRanges(rs []Range, n uint64) []Range {
+	if n >= countRanges(rs) {
+		return rs
+	}
+	var out []Range
+	for left := slices.Clone(rs); n > 0; {
+		at := 0
+		for i, r := range left {
+			size, best := r.End-r.Begin+1, left[at].End-left[at].Begin+1
+			if size >= n && (best < n || size < best) || size > best && best < n {
+				at = i
+			}
+		}
+		r := left[at]
+		left = slices.Delete(left, at, at+1)
+		if r.End-r.Begin >= n {
+			r.End = r.Begin + n - 1
+		}
+		out = append(out, r)
+		n -= r.End - r.Begin + 1
+	}
+	return coalesce(out)
+}
