@@ -134,6 +134,21 @@ func (m *Monitor) All() map[string]Usage {
 	return all
 }
 
+// Pulse reads the counters of some containers now, past the window. Those that
+// have vanished are left out.
+func (m *Monitor) Pulse(ids []string) (map[string]Pulse, error) {
+	if p, ok := m.src.(Pulser); ok {
+		return p.Pulse(ids)
+	}
+	pulses := make(map[string]Pulse, len(ids))
+	for _, id := range ids {
+		if s, ok := m.readOne(id); ok {
+			pulses[id] = Pulse{At: s.At, CPU: s.CPU, Preempted: s.Preempted}
+		}
+	}
+	return pulses, nil
+}
+
 func (m *Monitor) poll() {
 	samples, err := m.src.Read()
 	m.mu.Lock()

@@ -21,6 +21,7 @@ type Sample struct {
 	CPUUser                          time.Duration // 0 where the source cannot tell
 	CPUSys                           time.Duration
 	RunQueue                         time.Duration // runnable and waiting for a CPU
+	Preempted                        time.Duration // of RunQueue, while others had the CPU; not for its own quota
 	Delays                           [24]uint64    // run-queue waits by log2 of microseconds
 	Switches                         uint64        // context switches away
 	MinorFlt                         uint64
@@ -54,4 +55,15 @@ type Source interface {
 // and still can when its cgroup has vanished, as long as it was not removed.
 type Final interface {
 	ReadOne(id string) (Sample, bool)
+}
+
+// Pulse is what a fast look at one container tells: counters as in Sample.
+type Pulse struct {
+	At             time.Time
+	CPU, Preempted time.Duration
+}
+
+// Pulser is a Source of which some containers can be read many times a second.
+type Pulser interface {
+	Pulse(ids []string) (map[string]Pulse, error)
 }

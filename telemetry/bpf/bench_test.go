@@ -40,7 +40,7 @@ func many(b *testing.B, s *Source, n int) {
 func BenchmarkCounters(b *testing.B) {
 	for _, n := range []int{100, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := open(b)
+			s := opened(b)
 			many(b, s, n)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -60,7 +60,7 @@ func BenchmarkCounters(b *testing.B) {
 func BenchmarkRead(b *testing.B) {
 	for _, n := range []int{100, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := open(b)
+			s := opened(b)
 			many(b, s, n)
 			for b.Loop() {
 				if got, err := s.Read(); err != nil || len(got) != n {

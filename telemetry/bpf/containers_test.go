@@ -16,7 +16,7 @@ import (
 )
 
 func TestRemovedAndVanishedContainersAreLeftOut(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b, c := newBox(t, "stays"), newBox(t, "goes")
 	add(t, s, b.Container)
 	add(t, s, c.Container)
@@ -49,7 +49,7 @@ func TestRemovedAndVanishedContainersAreLeftOut(t *testing.T) {
 }
 
 func TestAddAgainStartsAnew(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "again")
 	add(t, s, b.Container)
 	p := b.start("net 1")
@@ -68,7 +68,7 @@ func TestAddAgainStartsAnew(t *testing.T) {
 }
 
 func TestNestedContainerOfItsOwnIsNotCountedTwice(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "outer")
 	inner := filepath.Join(b.Cgroups[""], "inner")
 	if err := os.Mkdir(inner, 0o755); err != nil {
@@ -87,7 +87,7 @@ func TestNestedContainerOfItsOwnIsNotCountedTwice(t *testing.T) {
 }
 
 func TestWhatBelongsToNoContainerIsOther(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "other")
 	before, err := s.Other()
 	if err != nil {
@@ -106,9 +106,9 @@ func TestWhatBelongsToNoContainerIsOther(t *testing.T) {
 }
 
 func TestAProgramThatCannotRunCostsOneMetric(t *testing.T) {
-	open(t) // or skip
+	opened(t) // or skip
 	var text bytes.Buffer
-	p, err := load("/nowhere", slog.New(slog.NewTextHandler(&text, nil)))
+	p, err := load("/nowhere", options{}, slog.New(slog.NewTextHandler(&text, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestAProgramThatCannotRunCostsOneMetric(t *testing.T) {
 }
 
 func TestManyCallersAtOnce(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	var all []*box
 	for i := range 8 {
 		all = append(all, newBox(t, fmt.Sprint("many", i)))

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// open loads the programs, which must work where the machine has what they take.
-func open(t testing.TB) *Source {
+// opened loads the programs, which must work where the machine has what they take.
+func opened(t testing.TB) *Source {
 	t.Helper()
 	isolatetest.Need(t, unix.CAP_SYS_ADMIN, unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN)
 	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); errors.Is(err, fs.ErrNotExist) {

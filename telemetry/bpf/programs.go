@@ -19,6 +19,8 @@ type programs struct {
 	links                        []link.Link
 	network, oom                 bool // whether these are counted
 
+	refused string // for tests
+
 	spec  *ebpf.CollectionSpec
 	cache *btf.Cache
 }
@@ -27,7 +29,7 @@ const mapLevels = ".bss" // the section that holds the variable levels, and only
 
 // load brings the programs into the kernel one by one. Without the first there
 // is nothing to measure; each of the others costs one metric.
-func load(cgroupRoot string, log *slog.Logger) (_ *programs, err error) {
+func load(cgroupRoot string, o options, log *slog.Logger) (_ *programs, err error) {
 	p := &programs{cache: btf.NewCache()}
 	defer func() {
 		if err != nil {
@@ -37,6 +39,10 @@ func load(cgroupRoot string, log *slog.Logger) (_ *programs, err error) {
 	if p.spec, err = loadUsage(); err != nil {
 		return nil, err
 	}
+	if o.containers > 0 {
+		p.spec.Maps[usageMapUsages].MaxEntries = o.containers + 1 // and what belongs to none
+	}
+	p.refused = o.refused
 	if err := p.makeMaps(); err != nil {
 		return nil, err
 	}
@@ -90,6 +96,9 @@ func (p *programs) maps() map[string]**ebpf.Map {
 
 // program loads one program, bound to the maps that all share.
 func (p *programs) program(name string) (*ebpf.Program, error) {
+	if name == p.refused {
+		return nil, fmt.Errorf("load program %s: %w", name, unix.EPERM)
+	}
 	one := p.spec.Copy()
 	for other := range one.Programs {
 		if other != name {

@@ -12,6 +12,7 @@ import (
 // (The generated type has blank fields, for which cilium/ebpf copies by reflection.)
 type usage struct {
 	CPU, RunDelay         uint64 // ns
+	Preempted             uint64 // ns
 	Switches              uint64
 	MinFlt, MajFlt        uint64
 	ReadBytes, WriteBytes uint64
@@ -24,6 +25,7 @@ type usage struct {
 func (u *usage) add(o *usage) {
 	u.CPU += o.CPU
 	u.RunDelay += o.RunDelay
+	u.Preempted += o.Preempted
 	u.Switches += o.Switches
 	u.MinFlt += o.MinFlt
 	u.MajFlt += o.MajFlt
@@ -50,8 +52,9 @@ type reader struct {
 }
 
 type slot struct {
-	Task uint64
-	Used [6]uint64
+	Task      uint64
+	Used      [6]uint64
+	FromOther uint64
 }
 
 // chunk of values asked for at once, in bytes.

@@ -31,12 +31,13 @@ type Source struct {
 	log  *slog.Logger
 	tree hierarchy
 
-	mu     sync.Mutex // one change or reading at a time; the kernel answers at once
-	p      *programs
-	reader *reader
-	all    map[string]*container
-	byKey  map[uint64]*container
-	levels levels
+	mu      sync.Mutex // one change or reading at a time; the kernel answers at once
+	p       *programs
+	reader  *reader
+	all     map[string]*container
+	byKey   map[uint64]*container
+	levels  levels
+	crowded bool // a container found no room: said once
 }
 
 type container struct {
@@ -46,15 +47,24 @@ type container struct {
 	group *cgroup.Group
 	spent time.Duration // CPU time before it was added
 
-	files  telemetry.Sample // latest figures from files
-	readAt time.Time        // of files
-	gone   bool
+	counted bool             // it has counters of its own; else files tell all
+	files   telemetry.Sample // latest figures from files
+	readAt  time.Time        // of files
+	gone    bool
 }
 
 // Open loads the programs, which takes root or CAP_BPF, CAP_PERFMON and
 // CAP_NET_ADMIN, and a kernel with BTF. A caller that gets an error can still
 // measure with telemetry/cgroup. log may be nil.
-func Open(log *slog.Logger) (*Source, error) {
+func Open(log *slog.Logger) (*Source, error) { return open(log, options{}) }
+
+// options are for tests: what a kernel may refuse.
+type options struct {
+	containers uint32 // room for so many, if not 0
+	refused    string // program that cannot be loaded
+}
+
+func open(log *slog.Logger, o options) (*Source, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -62,7 +72,7 @@ func Open(log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := load(tree.mount, log)
+	p, err := load(tree.mount, o, log)
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +114,21 @@ func (s *Source) Add(c telemetry.Container) error {
 	if s.byKey[n.key] != nil {
 		return fmt.Errorf("measure %s: its cgroup is that of %s", n.id, s.byKey[n.key].id)
 	}
-	if err := s.insert(n); err != nil {
+	err = s.insert(n)
+	if errors.Is(err, syscall.E2BIG) || errors.Is(err, ErrLevels) {
+		// What it does counts as what belongs to no container.
+		if !s.crowded {
+			s.log.Warn("some containers are measured from their cgroup files: there is no room to count more", "container_id", n.id, "err", err)
+		}
+		s.crowded = true
+		s.readFiles(n)
+		s.all[n.id] = n
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("measure %s: %w", n.id, err)
 	}
+	n.counted = true
 	s.all[n.id], s.byKey[n.key] = n, n
 	return nil
 }
@@ -215,8 +237,10 @@ func (s *Source) remove(id string) {
 		return
 	}
 	delete(s.all, id)
-	delete(s.byKey, n.key)
-	s.drop(n)
+	if n.counted {
+		delete(s.byKey, n.key)
+		s.drop(n)
+	}
 }
 
 // drop takes n's counters from the programs.
@@ -249,7 +273,44 @@ func (s *Source) Read() (map[string]telemetry.Sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.crowded {
+		for id, n := range s.all {
+			if !n.counted && !n.gone {
+				samples[id] = n.files
+			}
+		}
+	}
 	return samples, nil
+}
+
+// Pulse reads only what the programs count, of some containers.
+func (s *Source) Pulse(ids []string) (map[string]telemetry.Pulse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.reader.flush(); err != nil {
+		return nil, err
+	}
+	at := time.Now()
+	wanted := make(map[uint64]*container, len(ids))
+	pulses := make(map[string]telemetry.Pulse, len(ids))
+	for _, id := range ids {
+		switch n := s.all[id]; {
+		case n == nil:
+		case n.counted:
+			wanted[n.key] = n
+		default:
+			s.readFiles(n)
+			if !n.gone {
+				pulses[id] = telemetry.Pulse{At: n.readAt, CPU: n.files.CPU}
+			}
+		}
+	}
+	err := s.reader.each(func(key uint64, u *usage) {
+		if n := wanted[key]; n != nil {
+			pulses[n.id] = telemetry.Pulse{At: at, CPU: n.spent + time.Duration(u.CPU), Preempted: time.Duration(u.Preempted)}
+		}
+	})
+	return pulses, err
 }
 
 // ReadOne samples one container; if its cgroup has vanished, with the last
@@ -260,6 +321,10 @@ func (s *Source) ReadOne(id string) (telemetry.Sample, bool) {
 	n := s.all[id]
 	if n == nil {
 		return telemetry.Sample{}, false
+	}
+	if !n.counted {
+		s.readFiles(n)
+		return n.files, true
 	}
 	if err := s.reader.flush(); err != nil {
 		return telemetry.Sample{}, false
@@ -304,7 +369,7 @@ func (s *Source) refresh() {
 }
 
 func (s *Source) readFiles(n *container) {
-	var fresh telemetry.Sample
+	fresh := telemetry.Sample{At: time.Now()}
 	if err := n.group.Read(&fresh); err != nil {
 		n.gone = true
 	} else {
@@ -319,7 +384,7 @@ func (s *Source) sample(n *container, u *usage, at time.Time) telemetry.Sample {
 	out.At = at
 	out.CPU = n.spent + time.Duration(u.CPU)
 	out.CPUUser, out.CPUSys = split(out.CPU, n.files.CPUUser, n.files.CPUSys)
-	out.RunQueue = time.Duration(u.RunDelay)
+	out.RunQueue, out.Preempted = time.Duration(u.RunDelay), time.Duration(u.Preempted)
 	out.Delays = u.Delays
 	out.Switches = u.Switches
 	out.MinorFlt, out.MajorFlt = u.MinFlt, u.MajFlt

@@ -78,7 +78,7 @@ func sameCPU(t testing.TB, s *Source, id string, account func() time.Duration) {
 }
 
 func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	for _, workers := range []int{1, 2, 6} {
 		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
 			b := newBox(t, "cpu")
@@ -107,7 +107,7 @@ func TestCPUTimeIsWhatTheKernelAccounts(t *testing.T) {
 }
 
 func TestCPUTimeOfARunningTaskIsNotLate(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "running")
 	p := b.start("spin 60000")
 	add(t, s, b.Container)
@@ -126,7 +126,7 @@ func TestCPUTimeOfARunningTaskIsNotLate(t *testing.T) {
 }
 
 func TestCPUTimeBeforeAddCounts(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "before")
 	p, q := b.start("spin 200"), b.start("spin 200")
 	p.begin().line()
@@ -139,7 +139,7 @@ func TestCPUTimeBeforeAddCounts(t *testing.T) {
 }
 
 func TestRunQueueShowsContention(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "contended")
 	var ps []*process
 	for range 3 {
@@ -173,7 +173,7 @@ func TestRunQueueShowsContention(t *testing.T) {
 }
 
 func TestSwitchesAreCounted(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "switches")
 	p := b.start("pingpong 5000")
 	add(t, s, b.Container)
@@ -186,7 +186,7 @@ func TestSwitchesAreCounted(t *testing.T) {
 }
 
 func TestFaultsAndMemoryShow(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "faults")
 	p := b.start("touch 64")
 	add(t, s, b.Container)
@@ -206,7 +206,7 @@ func TestFaultsAndMemoryShow(t *testing.T) {
 }
 
 func TestBlockIOIsCounted(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "disk")
 	needDisk(t, "/var/tmp")
 	dir, err := os.MkdirTemp("/var/tmp", "muster-disk-")
@@ -236,7 +236,7 @@ func needDisk(t *testing.T, dir string) {
 }
 
 func TestNetworkTrafficIsCounted(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "net")
 	p := b.start("net 16")
 	add(t, s, b.Container)
@@ -252,7 +252,7 @@ func TestNetworkTrafficIsCounted(t *testing.T) {
 }
 
 func TestOOMKillIsCounted(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "oom")
 	limit, swap := "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 	dir := b.Cgroups["memory"]
@@ -285,7 +285,7 @@ func TestOOMKillIsCounted(t *testing.T) {
 }
 
 func TestNestedCgroupsCountForTheirContainer(t *testing.T) {
-	s := open(t)
+	s := opened(t)
 	b := newBox(t, "nested")
 	inner := filepath.Join(b.Cgroups[""], "a", "b")
 	if err := os.MkdirAll(inner, 0o755); err != nil {
@@ -303,7 +303,7 @@ func TestNestedCgroupsCountForTheirContainer(t *testing.T) {
 }
 
 func TestSourcesDoNotDisturbEachOther(t *testing.T) {
-	s1, s2 := open(t), open(t)
+	s1, s2 := opened(t), opened(t)
 	b1, b2 := newBox(t, "first"), newBox(t, "second")
 	p1, p2 := b1.start("spin 150"), b2.start("spin 300")
 	add(t, s1, b1.Container)
@@ -323,7 +323,7 @@ func TestSourcesDoNotDisturbEachOther(t *testing.T) {
 }
 
 func TestFilesTellTheSameCPUTime(t *testing.T) {
-	s, files := open(t), cgroup.New()
+	s, files := opened(t), cgroup.New()
 	b := newBox(t, "both")
 	p := b.start("spin 300")
 	add(t, s, b.Container)

@@ -14,10 +14,12 @@
 #define MAX_CGROUPS 16384
 #define MAX_THREADS 32768 /* of containers; of more, moved waits are lost */
 #define MAX_DEPTH 32
+#define NESTED 4	/* levels below a container that are told to be its own */
 
 struct usage {
 	__u64 cpu;	 /* ns on a CPU */
 	__u64 run_delay; /* ns runnable and waiting */
+	__u64 preempted; /* of these, while others had the CPU; not of key 0 */
 	__u64 switches;	 /* away from a CPU */
 	__u64 min_flt, maj_flt;
 	__u64 read_bytes, write_bytes;
@@ -44,6 +46,7 @@ struct used {
 struct slot {
 	__u64 task; /* its address: compared, never followed */
 	struct used used;
+	__u64 from_other; /* the task took over from one of another container */
 };
 
 struct {
@@ -60,6 +63,14 @@ struct {
 struct wait {
 	__u64 start;
 	__u64 run_delay;
+	__u64 cause;
+};
+
+/* Why a thread left its CPU, and so whom it then waits for. */
+enum {
+	BEFORE,	   /* for whoever has the CPU before it: it slept, or one of its own or a kernel thread came first */
+	BY_OTHER,  /* a task of another container took the CPU from it */
+	THROTTLED, /* the container's own quota is used up */
 };
 
 struct {
@@ -81,9 +92,15 @@ static __always_inline struct usage *other(void)
 	return bpf_map_lookup_elem(&usages, &id);
 }
 
+/* Where a container lies in the tree. Without one the level is 0. */
+struct home {
+	__u32 level;
+	__u64 id;
+};
+
 /* The container of the current task, which is given: looking into it is cheaper than
  * calling a helper, but to look up the tree the verifier wants the helper. */
-static __always_inline struct usage *container_of_current(struct task_struct *task)
+static __always_inline struct usage *container_of_current(struct task_struct *task, struct home *home)
 {
 	struct cgroup *c = task->cgroups->dfl_cgrp;
 	__u32 depth = c->level;
@@ -96,10 +113,24 @@ static __always_inline struct usage *container_of_current(struct task_struct *ta
 			continue;
 		__u64 id = depth == level ? c->kn->id : bpf_get_current_ancestor_cgroup_id(level);
 		struct usage *u = bpf_map_lookup_elem(&usages, &id);
-		if (u)
+		if (u) {
+			home->level = level;
+			home->id = id;
 			return u;
+		}
 	}
 	return 0;
+}
+
+/* within tells whether a task belongs to the container that home is, also from a
+ * cgroup nested in it, up to four levels down. */
+static __always_inline bool within(struct home *home, struct task_struct *task)
+{
+	struct cgroup *c = task->cgroups->dfl_cgrp;
+
+	for (int i = 0; i < NESTED && c->level > home->level; i++)
+		c = c->self.parent->cgroup;
+	return c->level == home->level && c->kn->id == home->id;
 }
 
 /* The bucket of a wait: 0 is below 1 us, b is [2^(b-1), 2^b) us. It starts from
@@ -128,6 +159,7 @@ static __always_inline __u32 bucket(__u64 ns)
 static __always_inline void begin(struct slot *s, struct task_struct *task)
 {
 	s->task = (__u64)task;
+	s->from_other = 0;
 	s->used.cpu = task->se.sum_exec_runtime;
 	s->used.run_delay = RUN_DELAY(task);
 	s->used.min_flt = task->min_flt;
@@ -161,18 +193,26 @@ static __always_inline void begun(struct slot *s, struct task_struct *task)
 		delta;                          \
 	})
 
-/* waited tells how long a container's thread has waited since it last left a CPU. */
-static __always_inline __u64 waited(struct slot *s, struct task_struct *task)
+#define THROTTLE_COUNT(task) \
+	(bpf_core_field_exists(task->se.cfs_rq->throttle_count) ? task->se.cfs_rq->throttle_count : 0)
+
+/* waited tells how long a container's thread has waited since it last left a CPU,
+ * and whether for others. cause is why it leaves it now. */
+static __always_inline __u64 waited(struct slot *s, struct task_struct *task, __u64 cause, bool *others)
 {
 	__u32 pid = task->pid;
-	struct wait now = { .start = task->start_time, .run_delay = RUN_DELAY(task) };
+	struct wait now = { .start = task->start_time, .run_delay = RUN_DELAY(task), .cause = cause };
 	__u64 from = s->used.run_delay;
 
+	*others = s->from_other;
 	s->used.run_delay = now.run_delay;
 	struct wait *w = bpf_map_lookup_elem(&waits, &pid);
 	if (w && w->start == now.start) {
 		from = w->run_delay;
+		if (w->cause == BY_OTHER || w->cause == THROTTLED)
+			*others = w->cause == BY_OTHER;
 		w->run_delay = now.run_delay;
+		w->cause = cause;
 		if (task->__state == TASK_DEAD)
 			bpf_map_delete_elem(&waits, &pid);
 	} else if (task->__state != TASK_DEAD) {
@@ -181,10 +221,12 @@ static __always_inline __u64 waited(struct slot *s, struct task_struct *task)
 	return now.run_delay - from;
 }
 
-/* charge gives its owner what the current task used since begin. */
-static __always_inline struct usage *charge(struct slot *s, struct task_struct *task)
+/* charge gives its owner what the current task used since begin. next is who
+ * takes the CPU; none if the task goes on. */
+static __always_inline struct usage *charge(struct slot *s, struct task_struct *task, struct home *home,
+					    struct task_struct *next, bool runnable)
 {
-	struct usage *u = container_of_current(task);
+	struct usage *u = container_of_current(task, home);
 	bool contained = u;
 
 	if (!contained && !(u = other()))
@@ -203,10 +245,18 @@ static __always_inline struct usage *charge(struct slot *s, struct task_struct *
 		CHARGE(u, s, run_delay, RUN_DELAY(task));
 		return u;
 	}
-	__u64 wait = waited(s, task);
+	__u64 cause = BEFORE;
+	if (runnable && THROTTLE_COUNT(task))
+		cause = THROTTLED;
+	else if (runnable && next && !(next->flags & PF_KTHREAD) && !within(home, next))
+		cause = BY_OTHER;
+	bool others;
+	__u64 wait = waited(s, task, cause, &others);
 	if (wait) {
 		u->run_delay += wait;
 		u->delays[bucket(wait)]++;
+		if (others)
+			u->preempted += wait;
 	}
 	return u;
 }
@@ -220,15 +270,21 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	if (!s)
 		return 0;
 
+	struct home home = {};
+	bool from_other = 0;
 	if (!(prev->flags & PF_KTHREAD)) {
-		struct usage *u = charge(s, prev); /* prev is still the current task */
+		/* prev is still the current task */
+		struct usage *u = charge(s, prev, &home, next, preempt || !prev->__state);
 		if (u)
 			u->switches++;
+		from_other = !(next->flags & PF_KTHREAD) && !(home.level && within(&home, next));
 	}
-	if (next->flags & PF_KTHREAD)
+	if (next->flags & PF_KTHREAD) {
 		s->task = 0;
-	else
+	} else {
 		begin(s, next);
+		s->from_other = from_other;
+	}
 	return 0;
 }
 
@@ -241,8 +297,9 @@ int flush(void *ctx)
 	struct slot *s = bpf_map_lookup_elem(&slots, &zero);
 	struct task_struct *task = bpf_get_current_task_btf();
 
+	struct home home = {};
 	if (s && !(task->flags & PF_KTHREAD))
-		charge(s, task);
+		charge(s, task, &home, 0, 0);
 	return 0;
 }
 

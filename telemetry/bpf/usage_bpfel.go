@@ -25,12 +25,14 @@ type usageSlot struct {
 		ReadBytes  uint64
 		WriteBytes uint64
 	}
+	FromOther uint64
 }
 
 type usageUsage struct {
 	_          structs.HostLayout
 	Cpu        uint64
 	RunDelay   uint64
+	Preempted  uint64
 	Switches   uint64
 	MinFlt     uint64
 	MajFlt     uint64
@@ -48,6 +50,7 @@ type usageWait struct {
 	_        structs.HostLayout
 	Start    uint64
 	RunDelay uint64
+	Cause    uint64
 }
 
 // Names of all BPF objects in the ELF.

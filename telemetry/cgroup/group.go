@@ -52,11 +52,7 @@ func (g *Group) Read(s *telemetry.Sample) error {
 	if err := g.alive(); err != nil {
 		return err
 	}
-	stat := g.readCPU(s)
-	if g.cpu != g.unified {
-		stat = keyed(g.cpu, "cpu.stat")
-	}
-	g.readThrottling(stat, s)
+	g.readUse(s)
 	if g.v2 {
 		g.readMemory2(s)
 		g.readIO2(s)
@@ -70,6 +66,15 @@ func (g *Group) Read(s *telemetry.Sample) error {
 		s.Processes = g.countProcesses()
 	}
 	return nil
+}
+
+// readUse fills in CPU time and throttling.
+func (g *Group) readUse(s *telemetry.Sample) {
+	stat := g.readCPU(s)
+	if g.cpu != g.unified {
+		stat = keyed(g.cpu, "cpu.stat")
+	}
+	g.readThrottling(stat, s)
 }
 
 func (g *Group) alive() error {

@@ -16,6 +16,7 @@ type threads struct {
 	seen     map[string]schedstat
 	waited   time.Duration
 	switches uint64
+	others   time.Duration
 }
 
 type schedstat struct {
@@ -42,6 +43,16 @@ func (t *threads) update() (waited time.Duration, switches uint64) {
 	}
 	t.seen = now
 	return t.waited, t.switches
+}
+
+// forOthers is what of all waiting was for CPUs that others held, as far as files
+// tell: what was not for the container's own quota. It waits for its own threads,
+// too, which they do not tell. It never falls.
+func (t *threads) forOthers(waited, throttled time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.others = max(t.others, waited-throttled)
+	return t.others
 }
 
 // tids lists the container's threads, without those of nested cgroups.

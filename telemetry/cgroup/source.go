@@ -85,5 +85,25 @@ func (t *threads) sample() (telemetry.Sample, error) {
 		return s, err
 	}
 	s.RunQueue, s.Switches = t.update()
+	s.Preempted = t.forOthers(s.RunQueue, s.Throttled)
 	return s, nil
+}
+
+// Pulse reads what of some containers may be read many times a second: what they
+// used and how their threads waited.
+func (s *Source) Pulse(ids []string) (map[string]telemetry.Pulse, error) {
+	pulses := make(map[string]telemetry.Pulse, len(ids))
+	for _, id := range ids {
+		s.mu.Lock()
+		t := s.groups[id]
+		s.mu.Unlock()
+		if t == nil || t.group.alive() != nil {
+			continue
+		}
+		sample := telemetry.Sample{At: time.Now()}
+		t.group.readUse(&sample)
+		waited, _ := t.update()
+		pulses[id] = telemetry.Pulse{At: sample.At, CPU: sample.CPU, Preempted: t.forOthers(waited, sample.Throttled)}
+	}
+	return pulses, nil
 }
