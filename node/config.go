@@ -42,6 +42,12 @@ type Config struct {
 	ConstraintMemory int    `mapstructure:"offer_constraints_re2_max_mem"`          // bytes that a regular expression in offer constraints may take [4096]
 	ConstraintSize   int    `mapstructure:"offer_constraints_re2_max_program_size"` // instructions that it may have [100]
 
+	// Record is the directory in which every decision that this node makes while it
+	// leads is kept for `muster replay` [not at all].
+	Record        string `mapstructure:"record"`
+	RecordEffects bool   `mapstructure:"record_effects"` // keep what was decided too, not only its hash
+	RecordLimit   int    `mapstructure:"record_limit"`   // MB of all recordings there together [1024]
+
 	LogFile string `mapstructure:"log_file"` // readable as /master/log [standard error]
 	Version string `mapstructure:"-"`
 }
@@ -91,6 +97,15 @@ func (c Config) Defaults() (Config, error) {
 			return c, fmt.Errorf("%w: %s: %v is negative", ErrConfig, name, d)
 		}
 	}
+	if c.Record != "" {
+		if c.Record, err = filepath.Abs(c.Record); err != nil {
+			return c, fmt.Errorf("%w: record: %w", ErrConfig, err)
+		}
+	}
+	if c.RecordLimit < 0 {
+		return c, fmt.Errorf("%w: record_limit: %d is negative", ErrConfig, c.RecordLimit)
+	}
+	c.RecordLimit = cmp.Or(c.RecordLimit, 1024)
 	c.Voters = cmp.Or(c.Voters, 3)
 	if c.Voters < 1 || c.Voters%2 == 0 {
 		return c, fmt.Errorf("%w: voters: %d is not an odd number", ErrConfig, c.Voters)

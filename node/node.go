@@ -23,6 +23,7 @@ import (
 	"muster/node/auth"
 	"muster/node/link"
 	"muster/node/master"
+	"muster/node/recording"
 	"muster/offers/mesos"
 	"muster/offers/protocol"
 	"muster/p2p"
@@ -73,7 +74,9 @@ func New(cfg Config, m Machine, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	policy.Cluster = n.mesh.ClusterName()
-	n.master = master.New(master.Config{Core: policy, Info: n.masterInfo}, n.quorum, log)
+	n.master = master.New(master.Config{Core: policy, Info: n.masterInfo, Record: recording.Config{
+		Dir: cfg.Record, Effects: cfg.RecordEffects, Limit: int64(cfg.RecordLimit) << 20, Version: cfg.Version,
+	}}, n.quorum, log)
 	// The agent and the gateway reach whoever leads through a link each.
 	self := string(n.mesh.ID())
 	compass := compass{n.mesh.Directory()}

@@ -147,6 +147,33 @@ func chaos(w *world, c *chooser) Input {
 	}
 }
 
+// launchAnything accepts all offers with a random launch of tasks that fit.
+func (s *scenario) launchAnything(c *chooser) {
+	call := &scheduler.Call{}
+	accept := &scheduler.Call_Accept{}
+	for _, id := range sortedKeys(s.w.core.offers) {
+		accept.OfferIds = append(accept.OfferIds, offerID(id))
+	}
+	op := &mesos.Offer_Operation{}
+	c.fill(op.ProtoReflect(), names(s.w), 6)
+	op.Id = nil
+	op.Type = []mesos.Offer_Operation_Type{mesos.Offer_Operation_LAUNCH, mesos.Offer_Operation_LAUNCH_GROUP}[c.n(2)].Enum()
+	for _, info := range launched(op) {
+		s.tasks++
+		info.TaskId, info.AgentId = taskID(fmt.Sprint("t", s.tasks)), agentID("m1-S0")
+		info.Resources = s.resources("cpus:0.1;mem:10").Proto()
+		if e := info.GetExecutor(); e != nil {
+			e.Resources, e.FrameworkId = s.resources("cpus:0.1;mem:32").Proto(), nil
+		}
+	}
+	if e := op.GetLaunchGroup().GetExecutor(); e != nil {
+		e.Resources, e.FrameworkId = s.resources("cpus:0.1;mem:32;disk:1").Proto(), nil
+	}
+	accept.Operations = []*mesos.Offer_Operation{op}
+	call.Type, call.Accept = scheduler.Call_ACCEPT.Enum(), accept
+	s.send(parse("call 1 s1 m1-0000"), call)
+}
+
 // FuzzLaunch launches random tasks and groups on real offers.
 func FuzzLaunch(f *testing.F) {
 	for i := range 20 {
@@ -160,29 +187,7 @@ func FuzzLaunch(f *testing.F) {
 		}
 		c := newChooser(data)
 		for range 40 {
-			call := &scheduler.Call{}
-			accept := &scheduler.Call_Accept{}
-			for id := range s.w.core.offers {
-				accept.OfferIds = append(accept.OfferIds, offerID(id))
-			}
-			op := &mesos.Offer_Operation{}
-			c.fill(op.ProtoReflect(), names(s.w), 6)
-			op.Id = nil
-			op.Type = []mesos.Offer_Operation_Type{mesos.Offer_Operation_LAUNCH, mesos.Offer_Operation_LAUNCH_GROUP}[c.n(2)].Enum()
-			for _, info := range launched(op) {
-				s.tasks++
-				info.TaskId, info.AgentId = taskID(fmt.Sprint("t", s.tasks)), agentID("m1-S0")
-				info.Resources = s.resources("cpus:0.1;mem:10").Proto()
-				if e := info.GetExecutor(); e != nil {
-					e.Resources, e.FrameworkId = s.resources("cpus:0.1;mem:32").Proto(), nil
-				}
-			}
-			if e := op.GetLaunchGroup().GetExecutor(); e != nil {
-				e.Resources, e.FrameworkId = s.resources("cpus:0.1;mem:32;disk:1").Proto(), nil
-			}
-			accept.Operations = []*mesos.Offer_Operation{op}
-			call.Type, call.Accept = scheduler.Call_ACCEPT.Enum(), accept
-			s.send(parse("call 1 s1 m1-0000"), call)
+			s.launchAnything(c)
 			s.w.advance(6 * time.Second)
 			s.heartbeats()
 			s.w.log = nil

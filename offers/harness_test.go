@@ -31,20 +31,24 @@ type world struct {
 	onEffect func(Effect)
 	onLog    func(string)
 	later    []Input // what the effects of a Step lead to
+	tape     *tape   // records what the core is given
 	replies  map[uint64]int
 	asked    map[uint64]int
 }
 
 var epoch = time.Unix(1_700_000_000, 0)
 
-func newWorld(t testing.TB, cfg Config) *world {
+func newWorld(t testing.TB, cfg Config) *world { return newTapedWorld(t, cfg, nil) }
+
+// newTapedWorld records what its cores are given.
+func newTapedWorld(t testing.TB, cfg Config, tape *tape) *world {
 	if cfg.MasterID == "" {
 		cfg.MasterID = "m1"
 	}
 	if cfg.Term == 0 {
 		cfg.Term = 1
 	}
-	w := &world{t: t, cfg: cfg, now: epoch, registry: registry.NewState(), view: view.New(), replies: map[uint64]int{}, asked: map[uint64]int{}}
+	w := &world{t: t, cfg: cfg, now: epoch, registry: registry.NewState(), view: view.New(), replies: map[uint64]int{}, asked: map[uint64]int{}, tape: tape}
 	w.lead()
 	return w
 }
@@ -55,6 +59,7 @@ func (w *world) lead() {
 	w.held = nil
 	w.cfg.Elected = w.now
 	w.core = New(w.cfg, w.registry.Clone())
+	w.tape.lead(w)
 	w.view = view.New()
 	w.step(Start{})
 	w.settle()
@@ -131,7 +136,9 @@ func (w *world) step(in Input) {
 			w.asked[msg.Operate.GetCallId()]++
 		}
 	}
-	for _, e := range w.core.Step(w.now, in) {
+	effects := w.core.Step(w.now, in)
+	w.tape.step(w, in, effects)
+	for _, e := range effects {
 		switch e := e.(type) {
 		case Propose:
 			w.held = append(w.held, e.Op)

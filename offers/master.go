@@ -47,6 +47,7 @@ type Master struct {
 // the caller uses it no longer. Its first input is Start.
 func New(cfg Config, facts *registry.State) *Master {
 	cfg = cfg.withDefaults()
+	cfg.Elected = cfg.Elected.Round(0)
 	if facts == nil {
 		facts = registry.NewState()
 	}

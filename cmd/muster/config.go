@@ -43,6 +43,9 @@ var settings = []setting{
 	{"min_allocatable_resources", "", `the least that is offered, alternatives between "|" (default "cpus:0.01|mem:32")`},
 	{"offer_constraints_re2_max_mem", 0, "bytes that a regular expression in offer constraints may take (default 4096)"},
 	{"offer_constraints_re2_max_program_size", 0, "instructions that it may have (default 100)"},
+	{"record", "", "directory to keep every decision in while this node leads, for `muster replay` (default: not kept)"},
+	{"record_effects", false, "keep what was decided too, not only its hash: replay then shows both"},
+	{"record_limit", 0, "MB of all recordings together; the oldest go first (default 1024)"},
 	{"log_file", "", "file to log to (default: standard error)"},
 }
 
@@ -66,7 +69,7 @@ func addSettings(c *cobra.Command, keys ...string) {
 			c.Flags().String(name, "", s.help)
 		}
 		switch s.key { // what the shell completes
-		case "dir":
+		case "dir", "record":
 			_ = c.MarkFlagDirname(name) // the flag exists
 		case "secrets", "log_file":
 			_ = c.MarkFlagFilename(name) // the flag exists

@@ -50,7 +50,7 @@ Run something:            muster run -- echo hello`,
 		&cobra.Group{ID: "ask", Title: "Ask a cluster:"},
 	)
 	c.AddCommand(
-		daemonCommand(), initCommand(), joinCommand(), devCommand(), purgeCommand(),
+		daemonCommand(), initCommand(), joinCommand(), devCommand(), purgeCommand(), replayCommand(),
 		runCommand(), logsCommand(),
 		nodesCommand(), agentsCommand(), frameworksCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
 	)

@@ -27,11 +27,12 @@ var topLevel = []string{
 // included. A folder may always import itself and what lies below it. The
 // longest matching name counts.
 var mayImport = map[string][]string{
-	"offers":           {"offers/allocator", "offers/registry", "offers/view", "offers/protocol", "offers/resource", "offers/mesos"},
+	"offers":           {"offers/allocator", "offers/record", "offers/registry", "offers/view", "offers/protocol", "offers/resource", "offers/mesos"},
 	"offers/mesos":     {},
 	"offers/resource":  {"offers/mesos"},
 	"offers/protocol":  {"offers/mesos"},
 	"offers/registry":  {"offers/mesos", "offers/resource"},
+	"offers/record":    {"offers/mesos", "offers/protocol", "offers/registry"},
 	"offers/allocator": {"offers/mesos", "offers/resource"},
 	"offers/view":      {"offers/mesos", "offers/resource", "offers/protocol"},
 
@@ -44,7 +45,8 @@ var mayImport = map[string][]string{
 
 	"node":            {"offers", "consensus", "p2p", "isolate", "telemetry", "node"},
 	"node/agent":      {"isolate", "telemetry", "offers/mesos", "offers/protocol", "offers/resource"},
-	"node/master":     {"offers", "node/link"},
+	"node/master":     {"offers", "node/link", "node/recording"},
+	"node/recording":  {"offers"},
 	"node/link":       {"p2p", "offers/protocol", "offers/view", "offers/mesos"},
 	"node/api":        {"offers", "node", "telemetry", "isolate"},
 	"node/recordio":   {},
@@ -72,7 +74,7 @@ var pureFolders = []string{"offers", "telemetry/estimate"}
 // clock or starts a goroutine. Generated code may use what it needs.
 var pure = []string{
 	"bytes", "cmp", "container/heap", "container/list", "encoding", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
-	"hash/fnv", "hash/maphash", "iter", "maps", "math", "math/bits", "math/rand/v2", "net/netip", "net/url", "path", "reflect", "regexp", "regexp/syntax", "slices",
+	"hash/crc32", "hash/fnv", "hash/maphash", "iter", "maps", "math", "math/bits", "math/rand/v2", "net/netip", "net/url", "path", "reflect", "regexp", "regexp/syntax", "slices",
 	"sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "unicode/utf16", "crypto/sha256", "crypto/subtle",
 }
 

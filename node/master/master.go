@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"muster/node/link"
+	"muster/node/recording"
 	"muster/offers"
 	"muster/offers/mesos"
 	"muster/offers/protocol"
@@ -30,6 +31,8 @@ type Config struct {
 	Core offers.Config // MasterID, Term and Elected are set for each leadership
 	// Info describes this node as the leading master; its ID is set for each leadership.
 	Info func(masterID string) *mesos.MasterInfo
+	// Record says where the inputs of each leadership are kept [not at all].
+	Record recording.Config
 }
 
 // Master is this node's readiness to lead. It is a port for the links of agents
@@ -68,14 +71,21 @@ func (m *Master) Lead(ctx context.Context, term uint64, facts *registry.State) {
 	cfg := m.cfg.Core
 	cfg.MasterID, cfg.Term, cfg.Elected, cfg.Info = id, term, time.Now(), m.cfg.Info(id)
 	cfg.Seed = term
+	var recorder *recording.Recorder
+	if m.cfg.Record.Dir != "" {
+		recorder = recording.New(m.cfg.Record, cfg, facts.Clone(), m.log)
+	}
 	r := newReign(ctx, m, offers.New(cfg, facts), term)
+	r.recorder = recorder
 	m.log.Info("leading", "term", term, "master_id", id)
 	m.reign.Store(r)
-	var viewing sync.WaitGroup
-	viewing.Go(r.view)
+	var beside sync.WaitGroup
+	beside.Go(r.view)
+	beside.Go(recorder.Run)
 	r.run()
 	m.reign.Store(nil)
-	viewing.Wait()
+	recorder.Close()
+	beside.Wait()
 	r.close()
 	m.log.Info("leadership ended", "term", term, "cause", context.Cause(r.ctx))
 	r.end(nil)
@@ -105,13 +115,15 @@ type core interface {
 
 // reign is one leadership: the core, its links, and its view.
 type reign struct {
-	ctx     context.Context // ends with the leadership
-	end     context.CancelCauseFunc
-	m       *Master
-	term    uint64
-	core    core // owned by run
-	inbox   chan offers.Input
-	replica *link.Replica
+	ctx      context.Context // ends with the leadership
+	end      context.CancelCauseFunc
+	m        *Master
+	term     uint64
+	core     core // owned by run, as are the clock and the recorder's ear
+	clock    *clock
+	recorder *recording.Recorder
+	inbox    chan offers.Input
+	replica  *link.Replica
 
 	committed *mailbox[offers.Input]        // results of proposals; the quorum bounds them
 	published *mailbox[*protocol.ViewEvent] // applied faster than the core makes them
@@ -128,7 +140,7 @@ const inboxSize = 4096
 func newReign(ctx context.Context, m *Master, core core, term uint64) *reign {
 	ctx, end := context.WithCancelCause(ctx)
 	return &reign{
-		ctx: ctx, end: end, m: m, term: term, core: core,
+		ctx: ctx, end: end, m: m, term: term, core: core, clock: newClock(),
 		inbox:     make(chan offers.Input, inboxSize),
 		replica:   link.NewReplica(),
 		committed: newMailbox[offers.Input](),
@@ -146,7 +158,7 @@ func (r *reign) run() {
 	r.published.put(&protocol.ViewEvent{Event: &protocol.ViewEvent_Synced{Synced: &protocol.Synced{}}})
 	for r.ctx.Err() == nil {
 		if d := r.core.Deadline(); !d.IsZero() {
-			timer.Reset(time.Until(d))
+			timer.Reset(r.clock.until(d))
 		}
 		select {
 		case <-r.ctx.Done():
@@ -176,22 +188,26 @@ func (r *reign) burst() {
 }
 
 func (r *reign) step(in offers.Input) {
-	defer r.survive(in)
+	now := r.clock.now()
+	defer r.survive(now, in)
 	r.m.steps.Add(1)
-	for _, e := range r.core.Step(time.Now(), in) {
+	effects := r.core.Step(now, in)
+	for _, e := range effects {
 		r.do(e)
 	}
+	r.recorder.Step(now, in, effects, false)
 }
 
 // survive goes on after a message on which the core panics: else whoever sends it
 // again would end one leader after the other. The link that it came over is closed.
 // Any other input is the core's own affair: the reign ends, and the next one starts
 // from the registry.
-func (r *reign) survive(in offers.Input) {
+func (r *reign) survive(now time.Time, in offers.Input) {
 	p := recover()
 	if p == nil {
 		return
 	}
+	r.recorder.Step(now, in, nil, true)
 	r.m.log.Error("the core failed on an input, which is dropped", "input", fmt.Sprintf("%T", in), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	switch in := in.(type) {
 	case offers.FromAgent:
