@@ -79,12 +79,13 @@ func (m *Master) subscription(msg *protocol.Subscribe, call *scheduler.Call_Subs
 
 // expecting returns the framework that the registry says has this session.
 func (m *Master) expecting(session string) *framework {
+	var first *framework // two may have had one, one after the other
 	for _, f := range m.frameworks {
-		if f.session == nil && f.expected == session && f.recovered {
-			return f
+		if f.session == nil && f.expected == session && f.recovered && (first == nil || f.id < first.id) {
+			first = f
 		}
 	}
-	return nil
+	return first
 }
 
 // newFrameworkID returns an ID that nobody has: frameworks may bring IDs of their own.

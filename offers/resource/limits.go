@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,8 +29,8 @@ func ParseLimits(text string) (Limits, error) {
 // LimitsFromProto validates the scalars of a message.
 func LimitsFromProto(scalars map[string]*mesos.Value_Scalar) (Limits, error) {
 	var l Limits
-	for name, scalar := range scalars {
-		milli, err := quantityFromProto(name, scalar)
+	for _, name := range slices.Sorted(maps.Keys(scalars)) { // of several errors always the same
+		milli, err := quantityFromProto(name, scalars[name])
 		if err != nil {
 			return Limits{}, err
 		}

@@ -3,6 +3,7 @@ package resource
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -69,8 +70,8 @@ func parseScalars(text string) (map[string]*mesos.Value_Scalar, error) {
 // QuantitiesFromProto validates the scalars of a message.
 func QuantitiesFromProto(scalars map[string]*mesos.Value_Scalar) (Quantities, error) {
 	var q Quantities
-	for name, scalar := range scalars {
-		milli, err := quantityFromProto(name, scalar)
+	for _, name := range slices.Sorted(maps.Keys(scalars)) { // of several errors always the same
+		milli, err := quantityFromProto(name, scalars[name])
 		if err != nil {
 			return Quantities{}, err
 		}
