@@ -16,10 +16,12 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/offers/allocator"
 	"muster/offers/mesos"
 	"muster/offers/protocol"
 	"muster/offers/record"
 	"muster/offers/registry"
+	"muster/offers/resource"
 )
 
 // Whatever order a map has, whatever process runs it: the same inputs give the
@@ -163,6 +165,14 @@ func TestEverySettingIsRecorded(t *testing.T) {
 			f.Set(reflect.ValueOf(someTime))
 		case *mesos.MasterInfo:
 			f.Set(reflect.ValueOf(&mesos.MasterInfo{Id: proto.String("m"), Hostname: proto.String("h")}))
+		case []resource.Quantities:
+			least, err := resource.ParseQuantities("cpus:0.5;mem:10;x:2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Set(reflect.ValueOf([]resource.Quantities{least, {}}))
+		case allocator.PatternLimits:
+			f.Set(reflect.ValueOf(allocator.PatternLimits{Memory: 5, ProgramSize: 6}))
 		default:
 			t.Fatalf("%s: say here how a setting of its type is set: is it recorded?", v.Type().Field(i).Name)
 		}

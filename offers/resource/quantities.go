@@ -193,6 +193,15 @@ func (q Quantities) String() string {
 	return strings.Join(texts, ";")
 }
 
+// MarshalText is String, for what is written down in JSON.
+func (q Quantities) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (q *Quantities) UnmarshalText(text []byte) (err error) {
+	*q, err = ParseQuantities(string(text))
+	return err
+}
+
 // DominantShare is the greatest of the fractions of total, over the names that
 // total has: the share that fairness compares.
 func (q *Quantities) DominantShare(total *Quantities) float64 {
