@@ -28,7 +28,9 @@ type agent struct {
 	silence *timer
 	absence *timer // armed while it is disconnected
 	heard   time.Time
-	leaving bool // its end is on the way into the registry
+	leaving bool    // its end is on the way into the registry
+	emptied bool    // that it is drained is on the way into the registry
+	upkeep  *upkeep // nil: no maintenance of its machine is planned
 
 	total     resource.Set // what is its own
 	revocable resource.Set // what it lends
@@ -69,6 +71,7 @@ func (a *agent) sortedOffers() []*offer { return byNumber(a.offers) }
 // use counts resources of a task or an executor; f may be nil.
 func (m *Master) use(a *agent, f *framework, r resource.Set) {
 	a.allocated = a.allocated.Add(r)
+	m.oweInverse(a)
 	if f != nil {
 		f.used = f.used.Add(scalars(r))
 	}
@@ -122,8 +125,15 @@ func (m *Master) expectAgent(r *registry.Agent) {
 	if rec.peer != "" {
 		m.peers[rec.peer] = id
 	}
-	rec.absence = m.timers.set(m.now.Add(m.cfg.ReregisterTimeout), func() { m.recoveredLost(id, rec) })
+	m.awaitReturn(id, rec)
 	m.publish(view.RecoveredAgentEvent(rec.info))
+}
+
+// awaitReturn gives a recovered agent up if it does not come in time.
+func (m *Master) awaitReturn(id string, r *recovered) {
+	r.absence = m.timers.set(m.now.Add(m.cfg.ReregisterTimeout), func() {
+		r.absence = m.timers.set(m.removals.turn(m.now), func() { m.recoveredLost(id, r) })
+	})
 }
 
 // heard notes that an agent is alive.
@@ -141,11 +151,21 @@ func (m *Master) listen(a *agent) {
 		a.silence = nil
 		switch {
 		case a.leaving || m.agents[a.id] != a:
+			return
 		case m.now.Sub(a.heard) < m.cfg.AgentTimeout:
 			m.listen(a)
-		default:
-			m.markUnreachable(a, "health check timed out")
+			return
 		}
+		a.silence = m.timers.set(m.removals.turn(m.now), func() {
+			a.silence = nil
+			switch {
+			case a.leaving || m.agents[a.id] != a:
+			case m.now.Sub(a.heard) < m.cfg.AgentTimeout: // it was heard while it waited to be given up
+				m.listen(a)
+			default:
+				m.markUnreachable(a, "health check timed out")
+			}
+		})
 	})
 }
 
@@ -153,17 +173,15 @@ func (m *Master) listen(a *agent) {
 // it is back.
 func (m *Master) agentUnlinked(a *agent) {
 	a.link = nil
-	for _, o := range a.sortedOffers() {
-		m.rescind(o, nil)
-	}
-	m.allocator.DeactivateAgent(m.now, a.id)
+	m.withdraw(a)
 	m.timers.stop(a.absence)
 	a.absence = m.timers.set(m.now.Add(m.cfg.ReregisterTimeout), func() {
-		if !a.leaving && m.agents[a.id] == a {
-			m.markUnreachable(a, "agent did not reregister within "+m.cfg.ReregisterTimeout.String())
-		}
+		a.absence = m.timers.set(m.removals.turn(m.now), func() {
+			if !a.leaving && m.agents[a.id] == a {
+				m.markUnreachable(a, "agent did not reregister within "+m.cfg.ReregisterTimeout.String())
+			}
+		})
 	})
-	m.dirty.agent(a)
 }
 
 // dropAgent forgets an agent and all it has. What became of its tasks has been told.
@@ -171,6 +189,7 @@ func (m *Master) dropAgent(a *agent, unreachable bool) {
 	for _, o := range a.sortedOffers() {
 		m.rescind(o, nil)
 	}
+	m.dropUpkeep(a)
 	for _, f := range sortedKeys(a.executors) {
 		m.removeExecutors(a, f)
 	}
@@ -185,11 +204,14 @@ func (m *Master) dropAgent(a *agent, unreachable bool) {
 	m.publish(view.AgentRemovedEvent(a.id, unreachable))
 }
 
-// fact returns the agent as the view shows it.
-func (a *agent) fact() *master.Response_GetAgents_Agent {
-	return &master.Response_GetAgents_Agent{
+// agentFact returns an agent as the view shows it.
+func (m *Master) agentFact(a *agent) *master.Response_GetAgents_Agent {
+	was := m.facts.Agent(a.id)
+	fact := &master.Response_GetAgents_Agent{
 		AgentInfo:          a.info,
-		Active:             proto.Bool(a.link != nil),
+		Active:             proto.Bool(m.offerable(a)),
+		Deactivated:        proto.Bool(was.GetDeactivated()),
+		DrainInfo:          was.GetDrainInfo(),
 		Version:            proto.String(a.version),
 		Pid:                proto.String("slave(1)@" + a.address),
 		RegisteredTime:     timeInfo(a.registered),
@@ -199,6 +221,10 @@ func (a *agent) fact() *master.Response_GetAgents_Agent {
 		OfferedResources:   a.offered.Proto(),
 		Capabilities:       a.caps,
 	}
+	if was.GetDrainInfo() != nil {
+		fact.EstimatedDrainStartTime = &mesos.TimeInfo{Nanoseconds: proto.Int64(was.GetDrainStart())}
+	}
+	return fact
 }
 
 // oversubscribed takes in what an agent lends: offers of what it lent before are

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	answers "muster/offers/mesos/allocator"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 )
@@ -20,6 +21,7 @@ const (
 	statusBadRequest     = 400
 	statusForbidden      = 403
 	statusNotFound       = 404
+	statusConflict       = 409
 	statusNotImplemented = 501
 	statusUnavailable    = 503
 )
@@ -145,8 +147,12 @@ func (m *Master) serve(l Link, id uint64, f *framework, call *scheduler.Call) {
 		return
 	case scheduler.Call_DECLINE:
 		m.decline(f, call.GetDecline())
-	case scheduler.Call_ACCEPT_INVERSE_OFFERS, scheduler.Call_DECLINE_INVERSE_OFFERS:
-		// No inverse offer was ever made, and those that are unknown are ignored.
+	case scheduler.Call_ACCEPT_INVERSE_OFFERS:
+		c := call.GetAcceptInverseOffers()
+		m.answerInverse(f, c.GetInverseOfferIds(), c.GetFilters(), answers.InverseOfferStatus_ACCEPT)
+	case scheduler.Call_DECLINE_INVERSE_OFFERS:
+		c := call.GetDeclineInverseOffers()
+		m.answerInverse(f, c.GetInverseOfferIds(), c.GetFilters(), answers.InverseOfferStatus_DECLINE)
 	case scheduler.Call_REVIVE:
 		m.revive(f, call.GetRevive().GetRoles())
 	case scheduler.Call_SUPPRESS:

@@ -25,7 +25,7 @@ func (s *scenario) heartbeats() {
 	}
 }
 
-// register LINK [id=] [host=] [res=] [attrs=NAME:TEXT;…] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
+// register LINK [id=] [host=] [res=] [region=REGION/ZONE] [drains=no] [attrs=NAME:TEXT;…] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
 func (s *scenario) register(a args) {
 	res := a.named["res"]
 	if res == "" {
@@ -48,6 +48,12 @@ func (s *scenario) register(a args) {
 		name, value, _ := strings.Cut(text, ":")
 		r.Agent.Attributes = append(r.Agent.Attributes, &mesos.Attribute{
 			Name: proto.String(name), Type: mesos.Value_TEXT.Enum(), Text: &mesos.Value_Text{Value: proto.String(value)}})
+	}
+	if region := a.named["region"]; region != "" {
+		r.Agent.Domain = domain(region)
+	}
+	if a.named["drains"] != "no" {
+		r.Capabilities = []*mesos.AgentInfo_Capability{{Type: mesos.AgentInfo_Capability_AGENT_DRAINING.Enum()}}
 	}
 	for _, text := range a.list("ended") {
 		f, id, _ := strings.Cut(text, "/")
@@ -197,7 +203,8 @@ func (s *scenario) view() string {
 		total, _ := resource.FromProto(a.GetTotalResources())
 		used, _ := resource.FromProto(a.GetAllocatedResources())
 		offered, _ := resource.FromProto(a.GetOfferedResources())
-		fmt.Fprintf(&b, "agent %s active=%t total=%s used=%s offered=%s\n", a.GetAgentInfo().GetId().GetValue(), a.GetActive(), total, used, offered)
+		fmt.Fprintf(&b, "agent %s active=%t total=%s used=%s offered=%s%s\n", a.GetAgentInfo().GetId().GetValue(), a.GetActive(), total, used, offered,
+			steered(a.GetDeactivated(), a.GetDrainInfo(), a.GetEstimatedDrainStartTime().GetNanoseconds()))
 	}
 	for _, id := range v.UnreachableAgents() {
 		fmt.Fprintf(&b, "unreachable agent %s\n", id)
@@ -226,12 +233,24 @@ func (s *scenario) view() string {
 func (s *scenario) registry() string {
 	var b strings.Builder
 	for _, a := range s.w.registry.Agents() {
-		fmt.Fprintf(&b, "agent %s %s\n", a.GetInfo().GetId().GetValue(), a.GetStatus())
+		fmt.Fprintf(&b, "agent %s %s%s\n", a.GetInfo().GetId().GetValue(), a.GetStatus(), steered(a.GetDeactivated(), a.GetDrainInfo(), a.GetDrainStart()))
 	}
 	for _, f := range s.w.registry.Frameworks() {
 		fmt.Fprintf(&b, "framework %s session %s%s\n", f.GetInfo().GetId().GetValue(), f.GetSessionId(), deadline(f))
 	}
 	return b.String()
+}
+
+// steered writes what operators want of an agent.
+func steered(deactivated bool, drain *mesos.DrainInfo, start int64) string {
+	out := ""
+	if deactivated {
+		out += " deactivated"
+	}
+	if drain != nil {
+		out += fmt.Sprintf(" %s since +%s%s", drain.GetState(), time.Unix(0, start).Sub(epoch), describeDrain(drain.GetConfig()))
+	}
+	return out
 }
 
 func deadline(f *registry.Framework) string {

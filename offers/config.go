@@ -5,6 +5,7 @@ import (
 
 	"muster/offers/allocator"
 	"muster/offers/mesos"
+	"muster/offers/registry"
 	"muster/offers/resource"
 )
 
@@ -34,6 +35,14 @@ type Config struct {
 	// counted before the failover timeout of every framework. [10s]
 	GatewayGrace time.Duration
 
+	// AgentRemovalInterval is how long at least passes between two agents that are
+	// given up because they are silent or away; an agent that is heard meanwhile is
+	// not. [no time]
+	AgentRemovalInterval time.Duration
+
+	RegistryGCInterval time.Duration // how often agents that departed long ago are forgotten [15m]
+	AgentCount         int           // unreachable and gone agents remembered after that, together [102400]
+
 	AgentAge     time.Duration // after which an unreachable or gone agent is forgotten [2 weeks]
 	MaxOutbox    int           // events kept for a session whose gateway is away [1000]
 	MaxDeadTasks int           // tasks of unreachable agents remembered, per framework [1000]
@@ -53,6 +62,10 @@ func (c Config) withDefaults() Config {
 	def(&c.ReregisterTimeout, 10*time.Minute)
 	def(&c.GatewayGrace, 10*time.Second)
 	def(&c.AgentAge, 14*24*time.Hour)
+	def(&c.RegistryGCInterval, 15*time.Minute)
+	if c.AgentCount == 0 {
+		c.AgentCount = registry.MaxDepartedAgents
+	}
 	if c.MaxOutbox == 0 {
 		c.MaxOutbox = 1000
 	}

@@ -39,8 +39,41 @@ func (d Describer) op(op *registry.Op) string {
 		return " until +" + time.Unix(0, op.GetFrameworkDisconnected().GetDeadline()).Sub(d.Since).String()
 	case op.GetFrameworkConnected() != nil:
 		return " with " + op.GetFrameworkConnected().GetSessionId()
+	case op.GetDrainAgent() != nil:
+		return describeDrain(op.GetDrainAgent().GetConfig())
+	case op.GetStartMaintenance() != nil:
+		return describeMachines(op.GetStartMaintenance().GetMachines())
+	case op.GetStopMaintenance() != nil:
+		return describeMachines(op.GetStopMaintenance().GetMachines())
 	}
 	return ""
+}
+
+func describeDrain(c *mesos.DrainConfig) string {
+	out := ""
+	if c.MaxGracePeriod != nil {
+		out += " within " + time.Duration(c.GetMaxGracePeriod().GetNanoseconds()).String()
+	}
+	if c.GetMarkGone() {
+		out += ", then gone"
+	}
+	return out
+}
+
+func describeMachines(ids []*mesos.MachineID) string {
+	out := ""
+	for _, id := range ids {
+		out += " " + registry.MachineText(id)
+	}
+	return out
+}
+
+func (d Describer) unavailability(u *mesos.Unavailability) string {
+	out := "unavailable from +" + time.Unix(0, u.GetStart().GetNanoseconds()).Sub(d.Since).String()
+	if u.Duration != nil {
+		out += " for " + time.Duration(u.GetDuration().GetNanoseconds()).String()
+	}
+	return out
 }
 
 func describeToAgent(msg *protocol.MasterToAgent) string {
@@ -82,6 +115,8 @@ func describeToAgent(msg *protocol.MasterToAgent) string {
 		return fmt.Sprintf("MESSAGE to %s: %s", m.FrameworkMessage.GetExecutorId().GetValue(), m.FrameworkMessage.GetData())
 	case *protocol.MasterToAgent_Heartbeat:
 		return "HEARTBEAT"
+	case *protocol.MasterToAgent_Drain:
+		return "DRAIN" + describeDrain(m.Drain.GetConfig())
 	case *protocol.MasterToAgent_ShutdownExecutor:
 		return "SHUTDOWN EXECUTOR " + m.ShutdownExecutor.GetExecutorId().GetValue()
 	}
@@ -110,11 +145,19 @@ func (d Describer) event(e *scheduler.Event) string {
 	case scheduler.Event_OFFERS:
 		var out []string
 		for _, o := range e.GetOffers().GetOffers() {
-			out = append(out, describeOffer(o))
+			out = append(out, d.offer(o))
 		}
 		return kind + strings.Join(out, ", ")
 	case scheduler.Event_RESCIND:
 		return kind + e.GetRescind().GetOfferId().GetValue()
+	case scheduler.Event_INVERSE_OFFERS:
+		var out []string
+		for _, o := range e.GetInverseOffers().GetInverseOffers() {
+			out = append(out, fmt.Sprintf("%s(agent %s %s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), d.unavailability(o.GetUnavailability())))
+		}
+		return kind + strings.Join(out, ", ")
+	case scheduler.Event_RESCIND_INVERSE_OFFER:
+		return kind + e.GetRescindInverseOffer().GetInverseOfferId().GetValue()
 	case scheduler.Event_UPDATE:
 		return kind + d.status(e.GetUpdate().GetStatus())
 	case scheduler.Event_UPDATE_OPERATION_STATUS:
@@ -134,7 +177,7 @@ func (d Describer) event(e *scheduler.Event) string {
 	return kind
 }
 
-func describeOffer(o *mesos.Offer) string {
+func (d Describer) offer(o *mesos.Offer) string {
 	role := "-"
 	if o.AllocationInfo != nil {
 		role = o.GetAllocationInfo().GetRole()
@@ -149,11 +192,14 @@ func describeOffer(o *mesos.Offer) string {
 			format = "old"
 		}
 	}
-	executors := ""
+	more := ""
 	for _, e := range o.GetExecutorIds() {
-		executors += " executor " + e.GetValue()
+		more += " executor " + e.GetValue()
 	}
-	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, executors)
+	if o.Unavailability != nil {
+		more += " " + d.unavailability(o.GetUnavailability())
+	}
+	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, more)
 }
 
 func (d Describer) status(s *mesos.TaskStatus) string {

@@ -186,6 +186,7 @@ func (m *Master) activate(f *framework) {
 	}
 	f.active = true
 	m.allocator.ActivateFramework(m.now, f.id)
+	m.forgiveInverse(f)
 	m.dirty.framework(f)
 }
 
@@ -198,6 +199,10 @@ func (m *Master) deactivate(f *framework) {
 	for _, o := range f.sortedOffers() {
 		m.rescind(o, nil)
 	}
+	for _, o := range m.inverseTo(f) {
+		m.rescindInverse(o)
+	}
+	m.forgiveInverse(f)
 	m.allocator.DeactivateFramework(m.now, f.id)
 	m.dirty.framework(f)
 }
@@ -272,6 +277,7 @@ func (m *Master) removeFramework(f *framework) {
 	}
 	delete(m.frameworks, f.id)
 	m.dirty.forgetFramework(f)
+	m.forgetInverse(f)
 	m.allocator.RemoveFramework(f.id)
 	m.removed[f.id] = true
 	f.active = false

@@ -192,7 +192,7 @@ func (w *world) verify() error {
 func (m *Master) verify() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	perFramework := map[string]resource.Set{}
+	perFramework, inverse := map[string]resource.Set{}, 0
 	for _, a := range sorted(m.agents) {
 		var offered, allocated resource.Set
 		for _, o := range a.sortedOffers() {
@@ -207,6 +207,17 @@ func (m *Master) verify() error {
 		for f, u := range a.usedBy() {
 			perFramework[f] = perFramework[f].Add(scalars(u))
 		}
+		if a.upkeep != nil {
+			inverse += len(a.upkeep.asked)
+			for _, o := range a.upkeep.asked {
+				if m.inverse[o.id] != o || !o.framework.active || !m.offerable(a) {
+					fail("inverse offer %s of agent %s to framework %s should not be", o.id, a.id, o.framework.id)
+				}
+			}
+		}
+		if m.facts.Agent(a.id).GetDeactivated() && len(a.offers) > 0 {
+			fail("agent %s is deactivated and offered", a.id)
+		}
 		if !offered.Equal(a.offered) {
 			fail("agent %s: offers add up to %s, not %s", a.id, offered, a.offered)
 		}
@@ -220,6 +231,9 @@ func (m *Master) verify() error {
 		if a.link != nil && a.link.agent != a {
 			fail("agent %s: its link has another agent", a.id)
 		}
+	}
+	if inverse != len(m.inverse) {
+		fail("agents have %d inverse offers out, the core %d", inverse, len(m.inverse))
 	}
 	for _, f := range sorted(m.frameworks) {
 		if !perFramework[f.id].Equal(f.used) {
@@ -272,12 +286,16 @@ func (w *world) verifyView() error {
 	same("agents", len(m.agents), len(w.view.Agents()))
 	same("recovered agents", len(m.recovered), len(w.view.RecoveredAgents()))
 	same("offers", len(m.offers), len(w.view.Offers()))
+	same("inverse offers", len(m.inverse), len(w.view.InverseOffers()))
+	if !proto.Equal(w.view.GetMaintenanceSchedule().GetSchedule(), m.facts.MaintenanceSchedule()) {
+		errs = append(errs, fmt.Errorf("the view shows another maintenance schedule: %v", w.view.GetMaintenanceSchedule()))
+	}
 	same("tasks", tasks, len(w.view.Tasks()))
 	for _, a := range sorted(m.agents) {
 		got := w.view.Agent(a.id)
 		offered, err := resource.FromProto(got.GetOfferedResources())
 		used, err2 := resource.FromProto(got.GetAllocatedResources())
-		if err != nil || err2 != nil || !offered.Equal(a.offered) || !used.Equal(a.allocated) || got.GetActive() != (a.link != nil) {
+		if err != nil || err2 != nil || !offered.Equal(a.offered) || !used.Equal(a.allocated) || got.GetActive() != m.offerable(a) {
 			errs = append(errs, fmt.Errorf("agent %s: the view shows %v", a.id, got))
 		}
 	}

@@ -34,6 +34,10 @@ type Master struct {
 	unheard    map[string]*framework // those with tasks that pending.go is about
 	removed    map[string]bool       // frameworks torn down here, maybe not yet so in the registry
 	offers     map[string]*offer
+	inverse    map[string]*inverseOffer
+	owed       map[string]*agent                             // see oweInverse
+	windows    map[registry.MachineKey]*mesos.Unavailability // of the maintenance schedule
+	removals   pace
 
 	allocator *allocator.Allocator
 	timers    timers
@@ -68,9 +72,16 @@ func New(cfg Config, facts *registry.State) *Master {
 		unheard:    map[string]*framework{},
 		removed:    map[string]bool{},
 		offers:     map[string]*offer{},
-		allocator:  allocator.New(allocator.Config{AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable}),
-		proposals:  map[string][]func(error){},
-		dirty:      newDirty(),
+		inverse:    map[string]*inverseOffer{},
+		owed:       map[string]*agent{},
+		windows:    windowsOf(facts.MaintenanceSchedule()),
+		removals:   pace{every: cfg.AgentRemovalInterval},
+		allocator: allocator.New(allocator.Config{
+			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable,
+			Region: info.GetDomain().GetFaultDomain().GetRegion().GetName(),
+		}),
+		proposals: map[string][]func(error){},
+		dirty:     newDirty(),
 	}
 }
 
@@ -115,7 +126,7 @@ func (m *Master) Deadline() time.Time {
 	if a := m.allocator.Next(); !a.IsZero() && (at.IsZero() || a.Before(at)) {
 		at = a
 	}
-	if m.dirty.resources() && (at.IsZero() || m.now.Before(at)) {
+	if (m.dirty.resources() || len(m.owed) > 0) && (at.IsZero() || m.now.Before(at)) {
 		at = m.now
 	}
 	return at
@@ -125,6 +136,7 @@ func (m *Master) Deadline() time.Time {
 func (m *Master) tick() {
 	m.timers.due(m.now)
 	m.makeOffers()
+	m.makeInverseOffers()
 	m.dirty.flush = true
 }
 
@@ -144,6 +156,7 @@ func (m *Master) start() {
 	for _, a := range m.facts.Agents() {
 		m.recoverAgent(a)
 	}
+	m.dirty.maintenance = len(m.windows) > 0
 	m.scheduleAging()
 }
 

@@ -44,7 +44,7 @@ func (m *Master) makeOffers() {
 	for _, g := range m.allocator.Allocate(m.now) {
 		f, a := m.frameworks[g.Framework], m.agents[g.Agent]
 		res := g.Resources.Allocate(g.Role)
-		if f == nil || !f.active || a == nil || a.link == nil {
+		if f == nil || !f.active || a == nil || !m.offerable(a) {
 			m.recover(g.Framework, g.Agent, res, nil)
 			continue
 		}
@@ -76,6 +76,7 @@ func (m *Master) addOffer(f *framework, a *agent, role string, res resource.Set)
 	a.offered = a.offered.Add(res)
 	f.offered = f.offered.Add(scalars(res))
 	m.dirty.used(f, a)
+	m.oweInverse(a)
 	if m.cfg.OfferTimeout > 0 {
 		o.expiry = m.timers.set(m.now.Add(m.cfg.OfferTimeout), func() { m.rescind(o, nil) })
 	}
@@ -135,6 +136,7 @@ func (m *Master) revive(f *framework, roles []string) {
 	}
 	f.suppressed = without(f.suppressed, f.orAll(roles))
 	m.allocator.Revive(m.now, f.id, f.orAll(roles))
+	m.forgiveInverse(f)
 }
 
 func (m *Master) suppress(f *framework, roles []string) {
@@ -185,6 +187,7 @@ func (o *offer) message() *mesos.Offer {
 		Resources:      o.resources.Proto(),
 		Attributes:     a.info.GetAttributes(),
 		AllocationInfo: &mesos.Resource_AllocationInfo{Role: proto.String(o.role)},
+		Unavailability: a.upkeep.when(),
 	}
 	for _, e := range sorted(a.executors[o.framework.id]) {
 		msg.ExecutorIds = append(msg.ExecutorIds, e.info.GetExecutorId())
@@ -203,7 +206,7 @@ func (f *framework) sees(o *offer, full *mesos.Offer) *mesos.Offer {
 	msg := &mesos.Offer{
 		Id: full.Id, FrameworkId: full.FrameworkId, AgentId: full.AgentId, Hostname: full.Hostname, Url: full.Url,
 		Domain: full.Domain, Resources: full.Resources, Attributes: full.Attributes, ExecutorIds: full.ExecutorIds,
-		AllocationInfo: full.AllocationInfo,
+		AllocationInfo: full.AllocationInfo, Unavailability: full.Unavailability,
 	}
 	res := o.resources
 	if !f.caps.multiRole {

@@ -1,6 +1,8 @@
 package offers
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
@@ -16,7 +18,19 @@ func (m *Master) operate(l Link, msg *protocol.Operate) {
 	case master.Call_TEARDOWN:
 		m.teardown(l, id, call.GetTeardown())
 	case master.Call_MARK_AGENT_GONE:
-		m.markGone(l, id, call.GetMarkAgentGone())
+		m.markAgentGone(l, id, call.GetMarkAgentGone())
+	case master.Call_DRAIN_AGENT:
+		m.drainAgent(l, id, call.GetDrainAgent())
+	case master.Call_DEACTIVATE_AGENT:
+		m.deactivateAgent(l, id, call.GetDeactivateAgent())
+	case master.Call_REACTIVATE_AGENT:
+		m.reactivateAgent(l, id, call.GetReactivateAgent())
+	case master.Call_UPDATE_MAINTENANCE_SCHEDULE:
+		m.updateSchedule(l, id, call.GetUpdateMaintenanceSchedule())
+	case master.Call_START_MAINTENANCE:
+		m.startMaintenance(l, id, call.GetStartMaintenance().GetMachines())
+	case master.Call_STOP_MAINTENANCE:
+		m.stopMaintenance(l, id, call.GetStopMaintenance().GetMachines())
 	case master.Call_UNKNOWN:
 		m.reply(l, id, statusBadRequest, "Failed to validate master::Call: Expecting 'type' to be present")
 	default:
@@ -38,8 +52,8 @@ func (m *Master) teardown(l Link, id uint64, call *master.Call_Teardown) {
 	m.reply(l, id, statusOK, "")
 }
 
-// markGone shuts an agent out for good: its tasks are gone, whatever becomes of it.
-func (m *Master) markGone(l Link, id uint64, call *master.Call_MarkAgentGone) {
+// markAgentGone shuts an agent out for good: its tasks are gone, whatever becomes of it.
+func (m *Master) markAgentGone(l Link, id uint64, call *master.Call_MarkAgentGone) {
 	if call == nil {
 		m.reply(l, id, statusBadRequest, "Failed to validate master::Call: Expecting 'mark_agent_gone' to be present")
 		return
@@ -61,9 +75,7 @@ func (m *Master) markGone(l Link, id uint64, call *master.Call_MarkAgentGone) {
 	} else if r := m.recovered[agent]; r != nil {
 		r.leaving = true
 	}
-	m.propose(&registry.Op{Op: &registry.Op_MarkAgentGone{MarkAgentGone: &registry.MarkAgentGone{
-		AgentId: agentID(agent), Time: proto.Int64(m.now.UnixNano()),
-	}}}, func(err error) {
+	m.propose(markGone(agent, m.now), func(err error) {
 		if err != nil {
 			m.stay(agent)
 			m.reply(l, id, statusUnavailable, "mark agent gone: "+err.Error())
@@ -75,6 +87,12 @@ func (m *Master) markGone(l Link, id uint64, call *master.Call_MarkAgentGone) {
 	})
 }
 
+func markGone(id string, at time.Time) *registry.Op {
+	return &registry.Op{Op: &registry.Op_MarkAgentGone{MarkAgentGone: &registry.MarkAgentGone{
+		AgentId: agentID(id), Time: proto.Int64(at.UnixNano()),
+	}}}
+}
+
 // stay undoes that an agent is leaving.
 func (m *Master) stay(agent string) {
 	if a := m.agents[agent]; a != nil {
@@ -82,7 +100,7 @@ func (m *Master) stay(agent string) {
 		m.heard(a)
 	} else if r := m.recovered[agent]; r != nil {
 		r.leaving = false
-		r.absence = m.timers.set(m.now.Add(m.cfg.ReregisterTimeout), func() { m.recoveredLost(agent, r) })
+		m.awaitReturn(agent, r)
 	}
 }
 

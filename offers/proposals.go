@@ -82,6 +82,20 @@ func subject(op *registry.Op) string {
 		return "framework connected " + o.FrameworkConnected.GetFrameworkId().GetValue()
 	case *registry.Op_RemoveFramework:
 		return "remove framework " + o.RemoveFramework.GetFrameworkId().GetValue()
+	case *registry.Op_DrainAgent:
+		return "drain agent " + o.DrainAgent.GetAgentId().GetValue()
+	case *registry.Op_MarkAgentDrained:
+		return "agent drained " + o.MarkAgentDrained.GetAgentId().GetValue()
+	case *registry.Op_DeactivateAgent:
+		return "deactivate agent " + o.DeactivateAgent.GetAgentId().GetValue()
+	case *registry.Op_ReactivateAgent:
+		return "reactivate agent " + o.ReactivateAgent.GetAgentId().GetValue()
+	case *registry.Op_UpdateMaintenanceSchedule:
+		return "maintenance schedule"
+	case *registry.Op_StartMaintenance:
+		return "start maintenance"
+	case *registry.Op_StopMaintenance:
+		return "stop maintenance"
 	case *registry.Op_UpdateQuota:
 		return "update quota"
 	case *registry.Op_UpdateWeights:

@@ -14,6 +14,8 @@ type dirty struct {
 	usage      map[string]*framework // only their resources have changed
 	usageOn    map[string]*agent
 	flush      bool // this Step is a Tick
+
+	maintenance bool // the schedule, or what was answered to it
 }
 
 func newDirty() dirty {
@@ -61,7 +63,7 @@ func (m *Master) publishChanges() {
 		d.flush = false
 	}
 	for _, a := range sorted(d.agents) {
-		m.publish(view.AgentEvent(a.fact()))
+		m.publish(view.AgentEvent(m.agentFact(a)))
 		delete(d.usageOn, a.id)
 	}
 	for _, f := range sorted(d.frameworks) {
@@ -69,6 +71,10 @@ func (m *Master) publishChanges() {
 			m.publish(view.FrameworkEvent(f.fact(time.Time{})))
 		}
 		delete(d.usage, f.id)
+	}
+	if d.maintenance {
+		d.maintenance = false
+		m.publish(view.MaintenanceEvent(m.maintenanceFact()))
 	}
 	clear(d.agents)
 	clear(d.frameworks)

@@ -29,6 +29,10 @@ func (m *Master) register(l *link, reg *protocol.Register) {
 		m.refuse(l, "register: 'agent.resources': "+err.Error(), false)
 		return
 	}
+	if m.onDownMachine(info, reg.GetHttpAddress()) {
+		m.refuse(l, machineDown, info.GetId().GetValue() != "") // it comes back as a new agent
+		return
+	}
 	if l.claim != nil { // said again while the registry is asked: this is what counts
 		l.claim.reg = reg
 		return
@@ -135,6 +139,9 @@ func (m *Master) admitAgent(l *link, id string, reg *protocol.Register, op *regi
 			}
 		case present:
 			m.addAgent(l, id, c.reg, returning)
+			if a := m.agents[id]; a != nil && m.onDownMachine(a.info, a.address) {
+				m.takeDown(a) // it was let in when its machine went down
+			}
 		default:
 			m.expectAgent(m.facts.Agent(id))
 		}
@@ -178,21 +185,23 @@ func (m *Master) resumeWaiting(id string) {
 	m.register(l, reg)
 }
 
+// forgetInRegistry has the registry forget an agent; then it is forgotten here.
+func (m *Master) forgetInRegistry(id string, forget func()) {
+	m.proposeSurely(&registry.Op{Op: &registry.Op_RemoveAgent{RemoveAgent: &registry.RemoveAgent{AgentId: agentID(id)}}}, func() {
+		forget()
+		m.resumeWaiting(id)
+	})
+}
+
 // supplant removes an agent whose node runs a new one: it was wiped.
 func (m *Master) supplant(id string) {
-	done := func(forget func()) {
-		m.proposeSurely(&registry.Op{Op: &registry.Op_RemoveAgent{RemoveAgent: &registry.RemoveAgent{AgentId: agentID(id)}}}, func() {
-			forget()
-			m.resumeWaiting(id)
-		})
-	}
 	if a := m.agents[id]; a != nil {
 		a.leaving = true
 		m.cutLink(a, "replaced by a new agent of the same node")
-		done(func() { m.agentSupplanted(a) })
+		m.forgetInRegistry(id, func() { m.agentRemoved(a, "a new agent registered at the same address") })
 	} else if r := m.recovered[id]; r != nil {
 		r.leaving = true
-		done(func() { m.recoveredSupplanted(id, r) })
+		m.forgetInRegistry(id, func() { m.recoveredSupplanted(id, r) })
 	}
 }
 
@@ -213,15 +222,21 @@ func (m *Master) reregister(l *link, a *agent, reg *protocol.Register) {
 	a.reregistered = m.now
 	m.attach(l, a)
 	m.greet(a)
+	m.plan(a)
 	m.adoptFrameworks(a, reg)
 	m.endedBefore(reg)
 	m.mergeExecutors(a, reg)
 	m.mergeTasks(a, reg)
+	m.tellDraining(a)
 	m.correctUsage(a)
 	m.shutdownRemoved(a, reg)
-	m.allocator.ActivateAgent(m.now, a.id)
+	if m.offerable(a) {
+		m.allocator.ActivateAgent(m.now, a.id)
+		m.oweInverse(a)
+	}
 	m.dirty.agent(a)
 	m.agentSettled(a.id)
+	m.checkDrained(a)
 }
 
 // addAgent registers an agent that the registry has and this leader has not heard
@@ -241,17 +256,23 @@ func (m *Master) addAgent(l *link, id string, reg *protocol.Register, returning 
 	m.agents[id] = a
 	m.attach(l, a)
 	m.greet(a)
+	m.plan(a)
 	m.adoptFrameworks(a, reg)
 	m.endedBefore(reg)
 	m.mergeExecutors(a, reg)
 	found := m.mergeTasks(a, reg)
+	m.tellDraining(a)
 	if returning {
 		m.welcomeBack(a, found)
 	}
 	m.allocator.AddAgent(m.now, id, a.options(), a.usedBy())
+	if !m.offerable(a) {
+		m.allocator.DeactivateAgent(m.now, id)
+	}
 	m.shutdownRemoved(a, reg)
 	m.dirty.agent(a)
 	m.agentSettled(id)
+	m.checkDrained(a)
 }
 
 // describe takes in what an agent says of itself and reports whether the registry

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 
+	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 )
@@ -184,8 +185,14 @@ func (s *scenario) run(line string) string {
 		return s.view()
 	case "registry":
 		return s.registry()
+	case "inverse":
+		s.inverse(a)
+	case "maintenance":
+		return s.maintenance()
 	default:
-		s.t.Fatalf("unknown command: %s", line)
+		if !s.operator(a) {
+			s.t.Fatalf("unknown command: %s", line)
+		}
 	}
 	return ""
 }
@@ -198,13 +205,17 @@ func (s *scenario) text(text string, m proto.Message) {
 
 func (s *scenario) config(a args) {
 	cfg := Config{}
+	if region := a.named["region"]; region != "" {
+		cfg.Info = &mesos.MasterInfo{Id: proto.String("m1"), Ip: proto.Uint32(0), Port: proto.Uint32(5050), Domain: domain(region)}
+		delete(a.named, "region")
+	}
 	for name, text := range a.named {
-		if name == "program_size" {
+		if count := map[string]*int{"program_size": &cfg.ConstraintPatterns.ProgramSize, "agent_count": &cfg.AgentCount}[name]; count != nil {
 			n, err := strconv.Atoi(text)
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			cfg.ConstraintPatterns.ProgramSize = n
+			*count = n
 			continue
 		}
 		d, err := time.ParseDuration(text)
@@ -218,6 +229,8 @@ func (s *scenario) config(a args) {
 			cfg.AgentTimeout = d
 		case "reregister_timeout":
 			cfg.ReregisterTimeout = d
+		case "agent_removal_interval":
+			cfg.AgentRemovalInterval = d
 		default:
 			s.t.Fatalf("unknown setting %s", name)
 		}

@@ -58,6 +58,16 @@ func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
 			}
 			a.tasks[key] = &simTask{info: info, framework: m.RunTask.GetFramework(), state: mesos.TaskState_TASK_STAGING}
 		}
+	case *protocol.MasterToAgent_Drain:
+		for _, key := range sortedKeys(a.tasks) {
+			s.turn(a, a.tasks[key], mesos.TaskState_TASK_KILLED)
+		}
+	case *protocol.MasterToAgent_Refused:
+		if m.Refused.GetGone() {
+			a.id = ""
+			a.incarnation += "1"
+			clear(a.tasks)
+		}
 	case *protocol.MasterToAgent_KillTask:
 		if t := a.tasks[m.KillTask.GetFrameworkId().GetValue()+"/"+m.KillTask.GetTaskId().GetValue()]; t != nil {
 			s.turn(a, t, mesos.TaskState_TASK_KILLED)
@@ -137,6 +147,8 @@ func (s *simulation) event(f *simFramework, e *scheduler.Event) {
 		for _, o := range e.GetOffers().GetOffers() {
 			f.offers[o.GetId().GetValue()] = o
 		}
+	case scheduler.Event_INVERSE_OFFERS:
+		s.answer(f, e.GetInverseOffers().GetInverseOffers())
 	case scheduler.Event_RESCIND:
 		delete(f.offers, e.GetRescind().GetOfferId().GetValue())
 	case scheduler.Event_ERROR:
@@ -183,7 +195,8 @@ func (s *simulation) announce(f *simFramework, resume bool) {
 
 func (s *simulation) register(a *simAgent) {
 	res, _ := resource.Parse("cpus:4;mem:1024;ports:[31000-31009]")
-	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: res.Proto()}, Incarnation: proto.String(a.incarnation)}
+	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: res.Proto()}, Incarnation: proto.String(a.incarnation),
+		Capabilities: []*mesos.AgentInfo_Capability{{Type: mesos.AgentInfo_Capability_AGENT_DRAINING.Enum()}}}
 	if a.id != "" {
 		r.Agent.Id = agentID(a.id)
 	}

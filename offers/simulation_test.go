@@ -170,7 +170,9 @@ func (s *simulation) work() {
 
 // harm breaks something.
 func (s *simulation) harm() {
-	switch s.r.IntN(12) {
+	switch s.r.IntN(14) {
+	case 12, 13: // operators steer
+		s.steer(s.agents[s.r.IntN(len(s.agents))])
 	case 7, 8:
 		s.agents[s.r.IntN(len(s.agents))].deaf = true
 	case 9:
@@ -250,6 +252,7 @@ func (s *simulation) rest() {
 	s.breakLinks()
 	for range 40 {
 		s.connect()
+		s.release()
 		s.work()
 		s.w.advance(5 * time.Second)
 	}

@@ -157,6 +157,9 @@ func (m *Master) resubscribe(l *link, session string, f *framework, info *mesos.
 	for _, o := range f.sortedOffers() {
 		m.discard(o, nil)
 	}
+	for _, o := range m.inverseTo(f) {
+		m.takeInverse(o)
+	}
 	if !f.admitted { // still on its way into the registry: the new stream waits with it
 		f.set(info)
 		f.wishes = w

@@ -84,6 +84,7 @@ func (m *Master) removeTask(t *task) {
 	if a != nil {
 		m.release(a, t)
 		delete(a.tasks, t.key())
+		m.checkDrained(a)
 	}
 	if f != nil && f.tasks[t.id] == t {
 		delete(f.tasks, t.id)

@@ -12,9 +12,6 @@ import (
 	"muster/offers/view"
 )
 
-// agingInterval is how often agents that departed long ago are looked for.
-const agingInterval = 15 * time.Minute
-
 // markUnreachable has the registry note that an agent fell silent; then it is.
 func (m *Master) markUnreachable(a *agent, why string) {
 	a.leaving = true
@@ -164,11 +161,11 @@ func (m *Master) forgetRecovered(id string, r *recovered, unreachable bool) {
 	m.publish(view.AgentRemovedEvent(id, unreachable))
 }
 
-// agentSupplanted ends an agent whose node runs a new one.
+// agentRemoved ends an agent that the registry has forgotten.
 // Mesos: src/master/master.cpp, Master::_removeSlave.
-func (m *Master) agentSupplanted(a *agent) {
+func (m *Master) agentRemoved(a *agent, why string) {
 	m.agentEnded(a, mesos.TaskState_TASK_LOST, mesos.TaskStatus_REASON_AGENT_REMOVED,
-		"Agent "+a.info.GetHostname()+" removed: a new agent registered at the same address")
+		"Agent "+a.info.GetHostname()+" removed: "+why)
 }
 
 // agentEnded forgets an agent for good and tells of the end of its tasks.
@@ -203,19 +200,4 @@ func (a *agent) sortedTasks() []taskKey {
 	}
 	slices.SortFunc(keys, compareKeys)
 	return keys
-}
-
-// scheduleAging forgets agents that departed long ago, now and then.
-func (m *Master) scheduleAging() {
-	m.timers.set(m.now.Add(agingInterval), func() {
-		before := m.now.Add(-m.cfg.AgentAge).UnixNano()
-		for _, a := range m.facts.Agents() {
-			id := a.GetInfo().GetId().GetValue()
-			if a.GetStatus() != registry.Agent_ADMITTED && a.GetSince() < before && !m.busy(id) {
-				m.propose(&registry.Op{Op: &registry.Op_RemoveAgent{RemoveAgent: &registry.RemoveAgent{AgentId: agentID(id)}}},
-					func(error) {}) // what stays is looked at again the next time
-			}
-		}
-		m.scheduleAging()
-	})
 }

@@ -11,7 +11,6 @@ import (
 
 	"muster/node/link"
 	"muster/offers/mesos"
-	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/master"
 	"muster/offers/mesos/quota"
 	"muster/offers/view"
@@ -115,7 +114,7 @@ func responseType(t master.Call_Type) *master.Response_Type {
 }
 
 // reads are the calls that a view answers. There are no operations, weights,
-// quotas and maintenance yet, which is an answer too.
+// quotas yet, which is an answer too.
 var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_STATE: func(v *view.View) *master.Response {
 		return &master.Response{GetState: v.GetState()}
@@ -147,11 +146,11 @@ var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_QUOTA: func(*view.View) *master.Response {
 		return &master.Response{GetQuota: &master.Response_GetQuota{Status: &quota.QuotaStatus{}}}
 	},
-	master.Call_GET_MAINTENANCE_STATUS: func(*view.View) *master.Response {
-		return &master.Response{GetMaintenanceStatus: &master.Response_GetMaintenanceStatus{Status: &maintenance.ClusterStatus{}}}
+	master.Call_GET_MAINTENANCE_STATUS: func(v *view.View) *master.Response {
+		return &master.Response{GetMaintenanceStatus: v.GetMaintenanceStatus()}
 	},
-	master.Call_GET_MAINTENANCE_SCHEDULE: func(*view.View) *master.Response {
-		return &master.Response{GetMaintenanceSchedule: &master.Response_GetMaintenanceSchedule{Schedule: &maintenance.Schedule{}}}
+	master.Call_GET_MAINTENANCE_SCHEDULE: func(v *view.View) *master.Response {
+		return &master.Response{GetMaintenanceSchedule: v.GetMaintenanceSchedule()}
 	},
 }
 

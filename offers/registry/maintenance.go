@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"muster/offers/mesos"
@@ -17,9 +18,11 @@ func KeyOf(id *mesos.MachineID) MachineKey {
 	return MachineKey{strings.ToLower(id.GetHostname()), id.GetIp()}
 }
 
-// Matches reports whether a host is the machine: all that the machine names must be the host's.
-func (k MachineKey) Matches(hostname, ip string) bool {
-	return (k.Hostname == "" || k.Hostname == strings.ToLower(hostname)) && (k.IP == "" || k.IP == ip)
+// KeysOf returns the keys of all machines that a host may be: what a machine names
+// must be the host's.
+func KeysOf(hostname, ip string) [3]MachineKey {
+	hostname = strings.ToLower(hostname)
+	return [3]MachineKey{{hostname, ip}, {hostname, ""}, {"", ip}}
 }
 
 // MaintenanceSchedule returns when which machines are out of service; not nil.
@@ -40,6 +43,15 @@ func (s *State) MachinesDown() []*mesos.MachineID {
 
 // MachineDown reports whether a machine of the schedule is down.
 func (s *State) MachineDown(id *mesos.MachineID) bool { return s.down[KeyOf(id)] }
+
+// DownAt reports whether a host is on a machine that is down.
+func (s *State) DownAt(hostname, ip string) bool {
+	if len(s.down) == 0 {
+		return false
+	}
+	keys := KeysOf(hostname, ip)
+	return slices.ContainsFunc(keys[:], func(k MachineKey) bool { return s.down[k] })
+}
 
 func (s *State) scheduled() map[MachineKey]bool {
 	keys := map[MachineKey]bool{}
@@ -72,7 +84,7 @@ func (s *State) CheckSchedule(schedule *maintenance.Schedule) error {
 	}
 	for _, id := range s.MachinesDown() {
 		if !seen[KeyOf(id)] {
-			return fmt.Errorf("Machine '%s' is deactivated and cannot be removed from the schedule", machineText(id))
+			return fmt.Errorf("Machine '%s' is deactivated and cannot be removed from the schedule", MachineText(id))
 		}
 	}
 	return nil
@@ -83,7 +95,7 @@ func (s *State) CheckSchedule(schedule *maintenance.Schedule) error {
 func (s *State) CheckDown(ids []*mesos.MachineID) error {
 	return s.checkMode(ids, func(id *mesos.MachineID) error {
 		if s.MachineDown(id) {
-			return fmt.Errorf("Machine '%s' is not in DRAINING mode and cannot be brought down", machineText(id))
+			return fmt.Errorf("Machine '%s' is not in DRAINING mode and cannot be brought down", MachineText(id))
 		}
 		return nil
 	})
@@ -92,7 +104,7 @@ func (s *State) CheckDown(ids []*mesos.MachineID) error {
 func (s *State) CheckUp(ids []*mesos.MachineID) error {
 	return s.checkMode(ids, func(id *mesos.MachineID) error {
 		if !s.MachineDown(id) {
-			return fmt.Errorf("Machine '%s' is not in DOWN mode and cannot be brought up", machineText(id))
+			return fmt.Errorf("Machine '%s' is not in DOWN mode and cannot be brought up", MachineText(id))
 		}
 		return nil
 	})
@@ -108,7 +120,7 @@ func (s *State) checkMode(ids []*mesos.MachineID, check func(*mesos.MachineID) e
 	scheduled := s.scheduled()
 	for _, id := range ids {
 		if !scheduled[KeyOf(id)] {
-			return fmt.Errorf("Machine '%s' is not part of a maintenance schedule", machineText(id))
+			return fmt.Errorf("Machine '%s' is not part of a maintenance schedule", MachineText(id))
 		}
 		if err := check(id); err != nil {
 			return err
@@ -129,14 +141,15 @@ func checkMachines(ids []*mesos.MachineID, seen map[MachineKey]bool) error {
 			}
 		}
 		if seen[KeyOf(id)] {
-			return fmt.Errorf("Machine '%s' appears more than once in the schedule", machineText(id))
+			return fmt.Errorf("Machine '%s' appears more than once in the schedule", MachineText(id))
 		}
 		seen[KeyOf(id)] = true
 	}
 	return nil
 }
 
-func machineText(id *mesos.MachineID) string {
+// MachineText writes a machine as operators know it.
+func MachineText(id *mesos.MachineID) string {
 	text, err := mesos.MarshalJSON(id)
 	if err != nil {
 		return id.GetHostname() + " " + id.GetIp()

@@ -103,7 +103,8 @@ func TestMachinesMatchByWhatTheyName(t *testing.T) {
 		{"a/10.0.0.1", "a", "10.0.0.2", false},
 		{"a/10.0.0.1", "b", "10.0.0.1", false},
 	} {
-		if got := KeyOf(machine(test.machine)).Matches(test.hostname, test.ip); got != test.want {
+		s := state(t, schedule(test.machine), down(test.machine))
+		if got := s.DownAt(test.hostname, test.ip); got != test.want {
 			t.Errorf("machine %s, host %s %s: %t", test.machine, test.hostname, test.ip, got)
 		}
 	}

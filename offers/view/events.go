@@ -41,6 +41,12 @@ func (v *View) Events() []*protocol.ViewEvent {
 	for _, o := range v.offers.values() {
 		add(OfferEvent(o))
 	}
+	for _, o := range v.inverse.values() {
+		add(InverseOfferEvent(o))
+	}
+	if v.maintenance != nil {
+		add(MaintenanceEvent(v.maintenance))
+	}
 	return append(out, &protocol.ViewEvent{Event: &protocol.ViewEvent_Synced{Synced: &protocol.Synced{}}})
 }
 
@@ -117,6 +123,22 @@ func OfferEvent(o *mesos.Offer) *protocol.ViewEvent {
 func OfferRemovedEvent(id string) *protocol.ViewEvent {
 	return &protocol.ViewEvent{Event: &protocol.ViewEvent_OfferRemoved_{
 		OfferRemoved: &protocol.ViewEvent_OfferRemoved{OfferId: &mesos.OfferID{Value: &id}}}}
+}
+
+// InverseOfferEvent tells of an outstanding inverse offer.
+func InverseOfferEvent(o *mesos.InverseOffer) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_InverseOffer{InverseOffer: o}}
+}
+
+// InverseOfferRemovedEvent tells that an inverse offer was answered or taken back.
+func InverseOfferRemovedEvent(id string) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_InverseOfferRemoved{
+		InverseOfferRemoved: &protocol.ViewEvent_OfferRemoved{OfferId: &mesos.OfferID{Value: &id}}}}
+}
+
+// MaintenanceEvent tells of the maintenance schedule and what was answered to it.
+func MaintenanceEvent(e *protocol.ViewEvent_Maintenance) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_Maintenance_{Maintenance: e}}
 }
 
 // ExecutorEvent tells of an executor; its info carries its framework's ID.

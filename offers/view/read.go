@@ -112,6 +112,9 @@ func (v *View) Offers(frameworks ...string) []*mesos.Offer {
 	return out
 }
 
+// InverseOffers returns the outstanding inverse offers to all frameworks.
+func (v *View) InverseOffers() []*mesos.InverseOffer { return v.inverse.values() }
+
 // Executors returns the executors that are more than the inside of a command task.
 func (v *View) Executors() []*master.Response_GetExecutors_Executor { return v.executors.values() }
 

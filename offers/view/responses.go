@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/master"
 	"muster/offers/resource"
 )
@@ -33,13 +34,19 @@ func (v *View) GetFrameworks() *master.Response_GetFrameworks {
 		id := o.GetFrameworkId().GetValue()
 		offers[id] = append(offers[id], o)
 	}
+	inverse := map[string][]*mesos.InverseOffer{}
+	for _, o := range v.InverseOffers() {
+		id := o.GetFrameworkId().GetValue()
+		inverse[id] = append(inverse[id], o)
+	}
 	r := &master.Response_GetFrameworks{CompletedFrameworks: v.CompletedFrameworks()}
 	for _, f := range v.Frameworks() {
-		if os := offers[f.GetFrameworkInfo().GetId().GetValue()]; len(os) > 0 {
+		id := f.GetFrameworkInfo().GetId().GetValue()
+		if os, is := offers[id], inverse[id]; len(os)+len(is) > 0 {
 			f = &master.Response_GetFrameworks_Framework{
 				FrameworkInfo: f.FrameworkInfo, Active: f.Active, Connected: f.Connected, Recovered: f.Recovered,
 				RegisteredTime: f.RegisteredTime, ReregisteredTime: f.ReregisteredTime, UnregisteredTime: f.UnregisteredTime,
-				Offers: os, InverseOffers: f.InverseOffers, AllocatedResources: f.AllocatedResources,
+				Offers: os, InverseOffers: is, AllocatedResources: f.AllocatedResources,
 				OfferedResources: f.OfferedResources, OfferConstraints: f.OfferConstraints,
 			}
 		}
@@ -60,6 +67,24 @@ func (v *View) GetTasks() *master.Response_GetTasks {
 // GetExecutors returns the payload of GET_EXECUTORS.
 func (v *View) GetExecutors() *master.Response_GetExecutors {
 	return &master.Response_GetExecutors{Executors: v.Executors()}
+}
+
+// GetMaintenanceSchedule returns the payload of GET_MAINTENANCE_SCHEDULE.
+func (v *View) GetMaintenanceSchedule() *master.Response_GetMaintenanceSchedule {
+	s := v.maintenance.GetSchedule()
+	if s == nil {
+		s = &maintenance.Schedule{}
+	}
+	return &master.Response_GetMaintenanceSchedule{Schedule: s}
+}
+
+// GetMaintenanceStatus returns the payload of GET_MAINTENANCE_STATUS.
+func (v *View) GetMaintenanceStatus() *master.Response_GetMaintenanceStatus {
+	s := v.maintenance.GetStatus()
+	if s == nil {
+		s = &maintenance.ClusterStatus{}
+	}
+	return &master.Response_GetMaintenanceStatus{Status: s}
 }
 
 // GetMaster returns the payload of GET_MASTER.

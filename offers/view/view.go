@@ -26,6 +26,8 @@ type View struct {
 	frameworks  table[string, *framework]
 	completed   bounded[*framework]
 	offers      table[string, *mesos.Offer]
+	inverse     table[string, *mesos.InverseOffer]
+	maintenance *protocol.ViewEvent_Maintenance // nil: none was ever planned
 	executors   table[string, *master.Response_GetExecutors_Executor]
 	roles       table[string, *mesos.Role]
 }
@@ -47,13 +49,14 @@ func New() *View { return &View{} }
 // Clone returns a copy at next to no cost. The caller of Clone must own the
 // view; the copy may be handed to another goroutine.
 func (v *View) Clone() *View {
-	c := &View{synced: v.synced, master: v.master}
+	c := &View{synced: v.synced, master: v.master, maintenance: v.maintenance}
 	c.agents = v.agents.clone()
 	c.recovered = v.recovered.clone()
 	c.unreachable = v.unreachable.clone()
 	c.frameworks = v.frameworks.clone()
 	c.completed = v.completed.clone()
 	c.offers = v.offers.clone()
+	c.inverse = v.inverse.clone()
 	c.executors = v.executors.clone()
 	c.roles = v.roles.clone()
 	for _, f := range v.frameworks.m {
@@ -110,6 +113,12 @@ func (v *View) Apply(e *protocol.ViewEvent) {
 		v.offers.set(e.Offer.GetId().GetValue(), e.Offer)
 	case *protocol.ViewEvent_OfferRemoved_:
 		v.offers.delete(e.OfferRemoved.GetOfferId().GetValue())
+	case *protocol.ViewEvent_InverseOffer:
+		v.inverse.set(e.InverseOffer.GetId().GetValue(), e.InverseOffer)
+	case *protocol.ViewEvent_InverseOfferRemoved:
+		v.inverse.delete(e.InverseOfferRemoved.GetOfferId().GetValue())
+	case *protocol.ViewEvent_Maintenance_:
+		v.maintenance = e.Maintenance
 	case *protocol.ViewEvent_RecoveredAgent:
 		id := e.RecoveredAgent.GetId().GetValue()
 		v.agents.delete(id)

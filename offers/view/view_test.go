@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/master"
 	"muster/offers/protocol"
 )
@@ -48,7 +49,7 @@ func executor(framework, agent, id string) *master.Response_GetExecutors_Executo
 func random(r *rand.Rand) *protocol.ViewEvent {
 	pick := func(kind string, n int) string { return fmt.Sprintf("%s%d", kind, r.IntN(n)) }
 	f, a, t := pick("f", 4), pick("a", 4), pick("t", 30)
-	switch r.IntN(16) {
+	switch r.IntN(19) {
 	case 0:
 		return AgentEvent(agent(a))
 	case 1:
@@ -74,6 +75,13 @@ func random(r *rand.Rand) *protocol.ViewEvent {
 		return OfferRemovedEvent(pick("o", 9))
 	case 13:
 		return ExecutorEvent(executor(f, a, pick("e", 3)))
+	case 15:
+		return InverseOfferEvent(&mesos.InverseOffer{Id: offer(pick("o", 9), f).Id, FrameworkId: offer("", f).FrameworkId})
+	case 16:
+		return InverseOfferRemovedEvent(pick("o", 9))
+	case 17:
+		return MaintenanceEvent(&protocol.ViewEvent_Maintenance{Schedule: &maintenance.Schedule{Windows: []*maintenance.Window{{
+			MachineIds: []*mesos.MachineID{{Hostname: proto.String(a)}}}}}, Status: &maintenance.ClusterStatus{}})
 	case 14:
 		return ExecutorRemovedEvent(f, a, pick("e", 3))
 	default:
@@ -90,6 +98,8 @@ func same(t *testing.T, what string, a, b *View) {
 		"executors":  proto.Equal(a.GetExecutors(), b.GetExecutors()),
 		"roles":      proto.Equal(a.GetRoles(), b.GetRoles()),
 		"master":     proto.Equal(a.GetMaster(), b.GetMaster()),
+		"schedule":   proto.Equal(a.GetMaintenanceSchedule(), b.GetMaintenanceSchedule()),
+		"status":     proto.Equal(a.GetMaintenanceStatus(), b.GetMaintenanceStatus()),
 		"lost":       slices.Equal(a.UnreachableAgents(), b.UnreachableAgents()),
 		"synced":     a.Synced() == b.Synced(),
 	} {
