@@ -1,16 +1,15 @@
 package offers
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 	"muster/offers/resource"
 )
 
-// accept uses offers: it launches tasks on what they hold and declines the rest.
-// Every task it names gets a status, now or from its agent.
+// accept uses offers: one operation after the other converts what they hold or
+// launches tasks on it, and the rest is declined. Every task it names gets a status,
+// now or from its agent.
 // Mesos: src/master/master.cpp, Master::accept and Master::_accept.
 func (m *Master) accept(f *framework, call *scheduler.Call_Accept) {
 	offers, err := m.usable(f, call.GetOfferIds())
@@ -21,12 +20,13 @@ func (m *Master) accept(f *framework, call *scheduler.Call_Accept) {
 	x := &acceptance{m: m, framework: f, agent: offers[0].agent, role: offers[0].role}
 	for _, o := range offers {
 		m.takeOffer(o)
-		x.remaining = x.remaining.Add(o.resources)
+		x.offered = x.offered.Add(o.resources)
 	}
+	x.remaining, x.shared = x.offered, x.offered.Shared()
 	for _, op := range call.GetOperations() {
 		x.apply(op)
 	}
-	m.recover(f.id, x.agent.id, x.remaining, refusal(call.GetFilters()))
+	x.giveBack(call.GetFilters())
 }
 
 // usable returns the offers of an ACCEPT, which must all be the framework's, of one
@@ -107,34 +107,16 @@ func launched(op *mesos.Offer_Operation) []*mesos.TaskInfo {
 	return nil
 }
 
-// unsupported returns why an ACCEPT cannot be taken at all: it has an operation that
-// could not be answered, for it has no ID to answer to.
-func unsupported(call *scheduler.Call_Accept) string {
-	for _, op := range call.GetOperations() {
-		if !launches(op) && op.GetType() != mesos.Offer_Operation_UNKNOWN && op.GetId().GetValue() == "" {
-			return "The operation " + op.GetType().String() + " is not supported"
-		}
-	}
-	return ""
-}
-
-// failOperation tells a framework that an operation failed, if it gave it an ID.
-func (m *Master) failOperation(f *framework, op *mesos.Offer_Operation, text string) {
-	if op.GetId().GetValue() == "" {
-		return
-	}
-	m.operationStatus(f, &mesos.OperationStatus{
-		OperationId: op.GetId(), State: mesos.OperationState_OPERATION_ERROR.Enum(), Message: proto.String(text),
-	})
-}
-
 // acceptance is one ACCEPT being carried out.
 type acceptance struct {
 	m         *Master
 	framework *framework
 	agent     *agent
 	role      string
-	remaining resource.Set // of the offers, allocated to role
+	offered   resource.Set // allocated to role, as all of these
+	remaining resource.Set // of the offers, and what operations made of it
+	shared    resource.Set // volumes of the offers that tasks may use as often as they like
+	resized   resource.Set // volumes that no later operation of the call may use
 }
 
 func (x *acceptance) apply(op *mesos.Offer_Operation) {
@@ -152,7 +134,7 @@ func (x *acceptance) apply(op *mesos.Offer_Operation) {
 	case mesos.Offer_Operation_UNKNOWN:
 		// As in Mesos: an operation of a later version.
 	default:
-		x.m.failOperation(x.framework, op, "The operation "+op.GetType().String()+" is not supported")
+		x.convert(op)
 	}
 }
 
@@ -223,11 +205,11 @@ func (x *acceptance) startExecutor(info *mesos.ExecutorInfo, res resource.Set) {
 	if x.hasExecutor(info.GetExecutorId().GetValue()) {
 		return
 	}
-	x.remaining = x.remaining.Sub(res)
+	x.spend(res)
 	x.m.addExecutor(x.agent, x.framework, info, res)
 }
 
 func (x *acceptance) start(w *work) {
-	x.remaining = x.remaining.Sub(w.resources)
+	x.spend(w.resources)
 	x.m.addTask(x.agent, newTask(x.framework, w.info, w.resources))
 }

@@ -32,14 +32,15 @@ type agent struct {
 	emptied bool    // that it is drained is on the way into the registry
 	upkeep  *upkeep // nil: no maintenance of its machine is planned
 
-	total     resource.Set // what is its own
+	total     resource.Set // what is its own, as operations have converted it
 	revocable resource.Set // what it lends
 	allocated resource.Set // to tasks and executors
 	offered   resource.Set
 
-	tasks     map[taskKey]*task
-	executors map[string]map[string]*executor // by framework and ID
-	offers    map[string]*offer
+	tasks      map[taskKey]*task
+	executors  map[string]map[string]*executor // by framework and ID
+	offers     map[string]*offer
+	operations map[string]*operation // by UUID
 
 	registered   time.Time
 	reregistered time.Time
@@ -193,6 +194,7 @@ func (m *Master) dropAgent(a *agent, unreachable bool) {
 	for _, f := range sortedKeys(a.executors) {
 		m.removeExecutors(a, f)
 	}
+	m.loseOperations(a, mesos.OperationState_OPERATION_UNKNOWN, "Agent was removed")
 	m.timers.stop(a.silence)
 	m.timers.stop(a.absence)
 	m.allocator.RemoveAgent(m.now, a.id)

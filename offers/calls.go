@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"muster/offers/mesos"
 	answers "muster/offers/mesos/allocator"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
@@ -137,10 +136,6 @@ func (m *Master) serve(l Link, id uint64, f *framework, call *scheduler.Call) {
 	case scheduler.Call_TEARDOWN:
 		m.removeFramework(f)
 	case scheduler.Call_ACCEPT:
-		if text := unsupported(call.GetAccept()); text != "" {
-			m.reply(l, id, statusNotImplemented, text)
-			return
-		}
 		// The reply comes first: a task may be heard of only after its call was answered.
 		m.reply(l, id, statusAccepted, "")
 		m.accept(f, call.GetAccept())
@@ -164,7 +159,7 @@ func (m *Master) serve(l Link, id uint64, f *framework, call *scheduler.Call) {
 	case scheduler.Call_ACKNOWLEDGE:
 		m.acknowledge(f, call.GetAcknowledge())
 	case scheduler.Call_ACKNOWLEDGE_OPERATION_STATUS:
-		// No operation status that wants an acknowledgement was ever sent.
+		m.operationAcknowledged(f, call.GetAcknowledgeOperationStatus())
 	case scheduler.Call_RECONCILE:
 		m.reconcile(f, call.GetReconcile().GetTasks())
 	case scheduler.Call_RECONCILE_OPERATIONS:
@@ -217,25 +212,6 @@ func (m *Master) updateCall(l Link, id uint64, f *framework, call *scheduler.Cal
 			}
 		}
 		m.reply(l, id, statusOK, "")
-	})
-}
-
-// reconcileOperations answers each operation asked for: none is known, for none
-// with an ID was ever begun.
-func (m *Master) reconcileOperations(f *framework, ops []*scheduler.Call_ReconcileOperations_Operation) {
-	for _, op := range ops {
-		m.operationStatus(f, &mesos.OperationStatus{
-			OperationId: op.GetOperationId(), AgentId: op.GetAgentId(), ResourceProviderId: op.GetResourceProviderId(),
-			State:   mesos.OperationState_OPERATION_UNKNOWN.Enum(),
-			Message: proto.String("Reconciliation: Operation is unknown"),
-		})
-	}
-}
-
-func (m *Master) operationStatus(f *framework, s *mesos.OperationStatus) {
-	m.event(f, &scheduler.Event{
-		Type:                  scheduler.Event_UPDATE_OPERATION_STATUS.Enum(),
-		UpdateOperationStatus: &scheduler.Event_UpdateOperationStatus{Status: s},
 	})
 }
 

@@ -25,7 +25,7 @@ func (s *scenario) heartbeats() {
 	}
 }
 
-// register LINK [id=] [host=] [res=] [region=REGION/ZONE] [drains=no] [attrs=NAME:TEXT;…] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
+// register LINK [id=] [host=] [res=] [region=REGION/ZONE] [drains=no] [attrs=NAME:TEXT;…] [without=CAPABILITY,…] [made=ROLE|RESOURCES] [ops=NUMBER/STATE,…] [inc=] [tasks=FRAMEWORK/ID/STATE/RESOURCES,…] [frameworks=ID,…] [executors=FRAMEWORK/ID,…] [ended=FRAMEWORK/ID,…]
 func (s *scenario) register(a args) {
 	res := a.named["res"]
 	if res == "" {
@@ -41,6 +41,9 @@ func (s *scenario) register(a args) {
 		Incarnation: proto.String(a.named["inc"]),
 		HttpAddress: proto.String("10.0.0." + a.word(1) + ":5051"),
 	}
+	if role, text, ok := strings.Cut(a.named["made"], "|"); ok {
+		r.Agent.Resources = append(r.Agent.Resources, s.reserved(role, text)...)
+	}
 	if id := a.named["id"]; id != "" {
 		r.Agent.Id = agentID(id)
 	}
@@ -54,6 +57,14 @@ func (s *scenario) register(a args) {
 	}
 	if a.named["drains"] != "no" {
 		r.Capabilities = []*mesos.AgentInfo_Capability{{Type: mesos.AgentInfo_Capability_AGENT_DRAINING.Enum()}}
+	}
+	r.Operations = s.operations(a.list("ops"))
+	for _, c := range []mesos.AgentInfo_Capability_Type{mesos.AgentInfo_Capability_MULTI_ROLE, mesos.AgentInfo_Capability_HIERARCHICAL_ROLE,
+		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_RESOURCE_PROVIDER, mesos.AgentInfo_Capability_RESIZE_VOLUME,
+		mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK} {
+		if !slices.Contains(a.list("without"), c.String()) {
+			r.Capabilities = append(r.Capabilities, &mesos.AgentInfo_Capability{Type: c.Enum()})
+		}
 	}
 	for _, text := range a.list("ended") {
 		f, id, _ := strings.Cut(text, "/")
@@ -223,6 +234,9 @@ func (s *scenario) view() string {
 	tasks("", v.Tasks())
 	tasks("unreachable ", v.UnreachableTasks())
 	tasks("completed ", v.CompletedTasks())
+	for _, o := range v.Operations() {
+		fmt.Fprintf(&b, "operation %s%s %s\n", describeOperation(o.GetInfo()), byWhom(o.FrameworkId), o.GetLatestStatus().GetState())
+	}
 	for _, e := range v.Executors() {
 		fmt.Fprintf(&b, "executor %s\n", e.GetExecutorInfo().GetExecutorId().GetValue())
 	}

@@ -113,6 +113,12 @@ func describeToAgent(msg *protocol.MasterToAgent) string {
 		return "RECONCILE " + strings.Join(tasks, ", ")
 	case *protocol.MasterToAgent_FrameworkMessage:
 		return fmt.Sprintf("MESSAGE to %s: %s", m.FrameworkMessage.GetExecutorId().GetValue(), m.FrameworkMessage.GetData())
+	case *protocol.MasterToAgent_ApplyOperation:
+		return fmt.Sprintf("APPLY %s%s", describeOperation(m.ApplyOperation.GetInfo()), byWhom(m.ApplyOperation.GetFrameworkId()))
+	case *protocol.MasterToAgent_AcknowledgeOperation:
+		return fmt.Sprintf("ACKNOWLEDGE OPERATION %.1x", m.AcknowledgeOperation.GetStatusUuid())
+	case *protocol.MasterToAgent_ReconcileOperations:
+		return fmt.Sprintf("RECONCILE %d OPERATIONS", len(m.ReconcileOperations.GetOperationUuids()))
 	case *protocol.MasterToAgent_Heartbeat:
 		return "HEARTBEAT"
 	case *protocol.MasterToAgent_Drain:
@@ -161,8 +167,7 @@ func (d Describer) event(e *scheduler.Event) string {
 	case scheduler.Event_UPDATE:
 		return kind + d.status(e.GetUpdate().GetStatus())
 	case scheduler.Event_UPDATE_OPERATION_STATUS:
-		s := e.GetUpdateOperationStatus().GetStatus()
-		return fmt.Sprintf("%s%s %s: %s", kind, s.GetOperationId().GetValue(), s.GetState(), s.GetMessage())
+		return kind + describeOperationStatus(e.GetUpdateOperationStatus().GetStatus())
 	case scheduler.Event_MESSAGE:
 		return fmt.Sprintf("%sfrom %s: %s", kind, e.GetMessage().GetExecutorId().GetValue(), e.GetMessage().GetData())
 	case scheduler.Event_FAILURE:
@@ -200,6 +205,43 @@ func (d Describer) offer(o *mesos.Offer) string {
 		more += " " + d.unavailability(o.GetUnavailability())
 	}
 	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, more)
+}
+
+// describeOperation writes what an operation does, and its ID.
+func describeOperation(op *mesos.Offer_Operation) string {
+	out := op.GetType().String()
+	if op.Id != nil {
+		out += " " + op.GetId().GetValue()
+	}
+	conversions, err := resource.Convert(op)
+	if err != nil {
+		return out + " " + err.Error()
+	}
+	for _, c := range conversions {
+		out += fmt.Sprintf(" [%s -> %s]", c.Consumed, c.Converted)
+	}
+	return out
+}
+
+func byWhom(id *mesos.FrameworkID) string {
+	if id == nil {
+		return " of an operator"
+	}
+	return " of " + id.GetValue()
+}
+
+func describeOperationStatus(s *mesos.OperationStatus) string {
+	out := s.GetOperationId().GetValue() + " " + s.GetState().String()
+	if s.AgentId != nil {
+		out += " agent " + s.GetAgentId().GetValue()
+	}
+	if s.Uuid != nil {
+		out += fmt.Sprintf(" uuid %.1x", s.GetUuid().GetValue())
+	}
+	if s.Message != nil {
+		out += ": " + s.GetMessage()
+	}
+	return out
 }
 
 func (d Describer) status(s *mesos.TaskStatus) string {

@@ -49,6 +49,8 @@ func (d Describer) fromAgent(msg *protocol.AgentToMaster) string {
 			return "REGISTER " + a.GetId().GetValue() + ": " + err.Error()
 		}
 		return strings.Join(strings.Fields(fmt.Sprintf("REGISTER %s %s with %s, %d tasks", a.GetId().GetValue(), a.GetHostname(), res, len(m.Register.GetTasks()))), " ")
+	case *protocol.AgentToMaster_UpdateOperation:
+		return "UPDATE_OPERATION " + describeOperationStatus(m.UpdateOperation.GetStatus())
 	case *protocol.AgentToMaster_Update:
 		return fmt.Sprintf("UPDATE of %s %s", m.Update.GetFrameworkId().GetValue(), d.status(m.Update.GetStatus()))
 	}

@@ -135,7 +135,7 @@ func (m *Master) tellDraining(a *agent) {
 // Mesos: src/master/master.cpp, Master::checkAndTransitionDrainingAgent.
 func (m *Master) checkDrained(a *agent) {
 	info := m.facts.Agent(a.id).GetDrainInfo()
-	if info == nil || len(a.tasks) > 0 || a.leaving || a.emptied {
+	if info == nil || len(a.tasks) > 0 || len(a.operations) > 0 || a.leaving || a.emptied {
 		return
 	}
 	if info.GetConfig().GetMarkGone() {

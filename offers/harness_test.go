@@ -30,8 +30,10 @@ type world struct {
 	lenient  bool           // call IDs may repeat
 	onEffect func(Effect)
 	onLog    func(string)
-	later    []Input // what the effects of a Step lead to
-	tape     *tape   // records what the core is given
+	later    []Input  // what the effects of a Step lead to
+	applied  [][]byte // UUIDs of the operations that agents were told to apply, in order
+	told     map[string]*protocol.ApplyOperation
+	tape     *tape // records what the core is given
 	replies  map[uint64]int
 	asked    map[uint64]int
 }
@@ -48,7 +50,7 @@ func newTapedWorld(t testing.TB, cfg Config, tape *tape) *world {
 	if cfg.Term == 0 {
 		cfg.Term = 1
 	}
-	w := &world{t: t, cfg: cfg, now: epoch, registry: registry.NewState(), view: view.New(), replies: map[uint64]int{}, asked: map[uint64]int{}, tape: tape}
+	w := &world{t: t, cfg: cfg, now: epoch, registry: registry.NewState(), view: view.New(), told: map[string]*protocol.ApplyOperation{}, replies: map[uint64]int{}, asked: map[uint64]int{}, tape: tape}
 	w.lead()
 	return w
 }
@@ -145,6 +147,11 @@ func (w *world) step(in Input) {
 		case Publish:
 			w.view.Apply(e.Event)
 			continue
+		case ToAgent:
+			if m := e.Message.GetApplyOperation(); m != nil {
+				w.applied = append(w.applied, m.GetOperationUuid())
+				w.told[string(m.GetOperationUuid())] = m
+			}
 		case ToGateway:
 			if r := e.Message.GetReply(); r != nil {
 				w.replies[r.GetCallId()]++
@@ -225,8 +232,18 @@ func (m *Master) verify() error {
 			fail("agent %s: tasks and executors add up to %s, not %s", a.id, allocated, a.allocated)
 		}
 		free := a.total.NonRevocable().Sub(allocated.Unallocate().NonRevocable())
-		if !free.Contains(offered.Unallocate().NonRevocable()) {
+		if !free.Contains(offered.Unallocate().NonRevocable().NonShared()) {
 			fail("agent %s: I2: offered %s of %s, %s allocated", a.id, offered, a.total, allocated)
+		}
+		for _, v := range offered.Add(allocated).Unallocate().Shared().Proto() {
+			if !a.total.Contains(setOf(v)) {
+				fail("agent %s: I2: volume %s is not there, but offered or used", a.id, setOf(v))
+			}
+		}
+		for uuid, o := range a.operations {
+			if f := m.frameworks[o.framework]; o.uuid != uuid || o.agent != a.id || f != nil && o.id() != "" && f.operations[o.id()] != o {
+				fail("agent %s: operation %s is not where it should be", a.id, o.id())
+			}
 		}
 		if a.link != nil && a.link.agent != a {
 			fail("agent %s: its link has another agent", a.id)
@@ -291,11 +308,17 @@ func (w *world) verifyView() error {
 		errs = append(errs, fmt.Errorf("the view shows another maintenance schedule: %v", w.view.GetMaintenanceSchedule()))
 	}
 	same("tasks", tasks, len(w.view.Tasks()))
+	operations := 0
+	for _, a := range m.agents {
+		operations += len(a.operations)
+	}
+	same("operations", operations, len(w.view.Operations()))
 	for _, a := range sorted(m.agents) {
 		got := w.view.Agent(a.id)
 		offered, err := resource.FromProto(got.GetOfferedResources())
 		used, err2 := resource.FromProto(got.GetAllocatedResources())
-		if err != nil || err2 != nil || !offered.Equal(a.offered) || !used.Equal(a.allocated) || got.GetActive() != m.offerable(a) {
+		total, err3 := resource.FromProto(got.GetTotalResources())
+		if err != nil || err2 != nil || err3 != nil || !total.Equal(a.capacity()) || !offered.Equal(a.offered) || !used.Equal(a.allocated) || got.GetActive() != m.offerable(a) {
 			errs = append(errs, fmt.Errorf("agent %s: the view shows %v", a.id, got))
 		}
 	}

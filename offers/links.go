@@ -80,6 +80,8 @@ func (m *Master) fromAgent(id Link, msg *protocol.AgentToMaster) {
 		m.executorMessage(a, msg.ExecutorMessage)
 	case *protocol.AgentToMaster_ExecutorExited:
 		m.executorExited(a, msg.ExecutorExited)
+	case *protocol.AgentToMaster_UpdateOperation:
+		m.operationUpdated(a, msg.UpdateOperation)
 	case *protocol.AgentToMaster_Oversubscribed:
 		m.oversubscribed(a, msg.Oversubscribed)
 	case *protocol.AgentToMaster_Reconciled:

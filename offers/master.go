@@ -44,7 +44,7 @@ type Master struct {
 	proposals map[string][]func(error)
 	dirty     dirty
 
-	lastFramework, lastAgent, lastOffer int
+	lastFramework, lastAgent, lastOffer, lastOperation int
 }
 
 // New returns a core that knows what the registry holds. It takes the state over:

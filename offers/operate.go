@@ -31,6 +31,9 @@ func (m *Master) operate(l Link, msg *protocol.Operate) {
 		m.startMaintenance(l, id, call.GetStartMaintenance().GetMachines())
 	case master.Call_STOP_MAINTENANCE:
 		m.stopMaintenance(l, id, call.GetStopMaintenance().GetMachines())
+	case master.Call_RESERVE_RESOURCES, master.Call_UNRESERVE_RESOURCES, master.Call_CREATE_VOLUMES, master.Call_DESTROY_VOLUMES,
+		master.Call_GROW_VOLUME, master.Call_SHRINK_VOLUME:
+		m.operateResources(l, id, msg.GetPrincipal(), call)
 	case master.Call_UNKNOWN:
 		m.reply(l, id, statusBadRequest, "Failed to validate master::Call: Expecting 'type' to be present")
 	default:
@@ -110,6 +113,7 @@ func (m *Master) agentGone(agent string) {
 		if a.link != nil {
 			m.refuse(a.link, "Agent has been marked gone", true)
 		}
+		m.loseOperations(a, mesos.OperationState_OPERATION_GONE_BY_OPERATOR, "Agent has been marked gone")
 		m.agentEnded(a, mesos.TaskState_TASK_GONE_BY_OPERATOR, mesos.TaskStatus_REASON_AGENT_REMOVED_BY_OPERATOR,
 			"Agent has been marked gone")
 		return

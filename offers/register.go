@@ -218,10 +218,12 @@ func (m *Master) reregister(l *link, a *agent, reg *protocol.Register) {
 	if changed := m.describe(a, l, reg); changed {
 		m.proposeSurely(&registry.Op{Op: &registry.Op_UpdateAgent{UpdateAgent: &registry.UpdateAgent{Agent: a.info}}}, func() {})
 	}
+	missing := m.mergeOperations(a, reg)
 	m.allocator.UpdateAgent(m.now, a.id, a.options())
 	a.reregistered = m.now
 	m.attach(l, a)
 	m.greet(a)
+	m.askForOperations(a, missing)
 	m.plan(a)
 	m.adoptFrameworks(a, reg)
 	m.endedBefore(reg)
@@ -249,11 +251,13 @@ func (m *Master) addAgent(l *link, id string, reg *protocol.Register, returning 
 	a := &agent{
 		id: id, registered: m.now,
 		tasks: make(map[taskKey]*task, len(reg.GetTasks())), executors: map[string]map[string]*executor{}, offers: map[string]*offer{},
+		operations: map[string]*operation{},
 	}
 	if m.describe(a, l, reg) {
 		m.proposeSurely(&registry.Op{Op: &registry.Op_UpdateAgent{UpdateAgent: &registry.UpdateAgent{Agent: a.info}}}, func() {})
 	}
 	m.agents[id] = a
+	m.mergeOperations(a, reg) // none was known
 	m.attach(l, a)
 	m.greet(a)
 	m.plan(a)

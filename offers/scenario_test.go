@@ -140,6 +140,15 @@ func (s *scenario) run(line string) string {
 		s.send(a, call)
 	case "launch":
 		s.launch(a)
+	case "accept":
+		s.accept(a)
+	case "convert":
+		s.convert(a)
+	case "ended":
+		s.ended(a)
+	case "ackop": // ackop LINK SESSION FRAMEWORK AGENT OPERATION UUID
+		s.send(a, &scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE_OPERATION_STATUS.Enum(), AcknowledgeOperationStatus: &scheduler.Call_AcknowledgeOperationStatus{
+			AgentId: agentID(a.word(4)), OperationId: &mesos.OperationID{Value: proto.String(a.word(5))}, Uuid: uuid(a.word(6))}})
 	case "update":
 		s.update(a)
 	case "ack": // ack LINK SESSION FRAMEWORK AGENT TASK UUID

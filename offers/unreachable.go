@@ -60,6 +60,7 @@ func (m *Master) agentUnreachable(a *agent, since time.Time, why string) {
 			m.tell(f, s)
 		}
 	}
+	m.loseOperations(a, mesos.OperationState_OPERATION_UNREACHABLE, "Agent was marked unreachable")
 	m.dropAgent(a, true)
 	m.agentLost(a.id)
 	m.agentSettled(a.id)

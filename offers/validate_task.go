@@ -196,8 +196,8 @@ func (x *acceptance) validateTaskExecutor(w *work) error {
 			total = total.Add(w.executor)
 		}
 	}
-	if !x.remaining.Contains(total) {
-		return answerf("Total resources %s required by task and its executor is more than available %s", total, x.remaining)
+	if available := x.available(); !available.Contains(total) {
+		return answerf("Total resources %s required by task and its executor is more than available %s", total, available)
 	}
 	return nil
 }

@@ -113,8 +113,8 @@ func responseType(t master.Call_Type) *master.Response_Type {
 	return master.Response_Type(master.Response_Type_value[t.String()]).Enum()
 }
 
-// reads are the calls that a view answers. There are no operations, weights,
-// quotas yet, which is an answer too.
+// reads are the calls that a view answers. There are no weights and quotas yet,
+// which is an answer too.
 var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_STATE: func(v *view.View) *master.Response {
 		return &master.Response{GetState: v.GetState()}
@@ -137,8 +137,8 @@ var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_MASTER: func(v *view.View) *master.Response {
 		return &master.Response{GetMaster: v.GetMaster()}
 	},
-	master.Call_GET_OPERATIONS: func(*view.View) *master.Response {
-		return &master.Response{GetOperations: &master.Response_GetOperations{}}
+	master.Call_GET_OPERATIONS: func(v *view.View) *master.Response {
+		return &master.Response{GetOperations: v.GetOperations()}
 	},
 	master.Call_GET_WEIGHTS: func(*view.View) *master.Response {
 		return &master.Response{GetWeights: &master.Response_GetWeights{}}

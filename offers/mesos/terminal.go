@@ -9,3 +9,13 @@ func (x TaskState) Terminal() bool {
 	}
 	return false
 }
+
+// Terminal reports whether an operation in this state has ended for good.
+func (x OperationState) Terminal() bool {
+	switch x {
+	case OperationState_OPERATION_FINISHED, OperationState_OPERATION_FAILED, OperationState_OPERATION_ERROR,
+		OperationState_OPERATION_DROPPED, OperationState_OPERATION_GONE_BY_OPERATOR:
+		return true
+	}
+	return false
+}

@@ -47,6 +47,9 @@ func (v *View) Events() []*protocol.ViewEvent {
 	if v.maintenance != nil {
 		add(MaintenanceEvent(v.maintenance))
 	}
+	for _, o := range v.operations.values() {
+		add(OperationEvent(o))
+	}
 	return append(out, &protocol.ViewEvent{Event: &protocol.ViewEvent_Synced{Synced: &protocol.Synced{}}})
 }
 
@@ -123,6 +126,17 @@ func OfferEvent(o *mesos.Offer) *protocol.ViewEvent {
 func OfferRemovedEvent(id string) *protocol.ViewEvent {
 	return &protocol.ViewEvent{Event: &protocol.ViewEvent_OfferRemoved_{
 		OfferRemoved: &protocol.ViewEvent_OfferRemoved{OfferId: &mesos.OfferID{Value: &id}}}}
+}
+
+// OperationEvent tells of an operation that is new or has changed.
+func OperationEvent(o *mesos.Operation) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_Operation{Operation: o}}
+}
+
+// OperationRemovedEvent tells that an operation has ended and its end is known.
+func OperationRemovedEvent(agent string, uuid []byte) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_OperationRemoved_{OperationRemoved: &protocol.ViewEvent_OperationRemoved{
+		AgentId: &mesos.AgentID{Value: &agent}, OperationUuid: uuid}}}
 }
 
 // InverseOfferEvent tells of an outstanding inverse offer.

@@ -94,6 +94,9 @@ func (v *View) CompletedTasks(frameworks ...string) []*mesos.Task {
 	return out
 }
 
+// Operations returns those that have not both ended and been acknowledged, by agent.
+func (v *View) Operations() []*mesos.Operation { return v.operations.values() }
+
 // Offers returns the outstanding offers to the frameworks named, to all when none is.
 func (v *View) Offers(frameworks ...string) []*mesos.Offer {
 	if len(frameworks) == 0 {

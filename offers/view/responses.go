@@ -64,6 +64,11 @@ func (v *View) GetTasks() *master.Response_GetTasks {
 	}
 }
 
+// GetOperations returns the payload of GET_OPERATIONS.
+func (v *View) GetOperations() *master.Response_GetOperations {
+	return &master.Response_GetOperations{Operations: v.Operations()}
+}
+
 // GetExecutors returns the payload of GET_EXECUTORS.
 func (v *View) GetExecutors() *master.Response_GetExecutors {
 	return &master.Response_GetExecutors{Executors: v.Executors()}

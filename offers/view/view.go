@@ -29,6 +29,7 @@ type View struct {
 	inverse     table[string, *mesos.InverseOffer]
 	maintenance *protocol.ViewEvent_Maintenance // nil: none was ever planned
 	executors   table[string, *master.Response_GetExecutors_Executor]
+	operations  table[string, *mesos.Operation] // by agent and UUID
 	roles       table[string, *mesos.Role]
 }
 
@@ -58,6 +59,7 @@ func (v *View) Clone() *View {
 	c.offers = v.offers.clone()
 	c.inverse = v.inverse.clone()
 	c.executors = v.executors.clone()
+	c.operations = v.operations.clone()
 	c.roles = v.roles.clone()
 	for _, f := range v.frameworks.m {
 		if !f.shared { // frozen ones may be read elsewhere by now
@@ -119,6 +121,10 @@ func (v *View) Apply(e *protocol.ViewEvent) {
 		v.inverse.delete(e.InverseOfferRemoved.GetOfferId().GetValue())
 	case *protocol.ViewEvent_Maintenance_:
 		v.maintenance = e.Maintenance
+	case *protocol.ViewEvent_Operation:
+		v.operations.set(operationKey(e.Operation.GetAgentId(), e.Operation.GetUuid().GetValue()), e.Operation)
+	case *protocol.ViewEvent_OperationRemoved_:
+		v.operations.delete(operationKey(e.OperationRemoved.GetAgentId(), e.OperationRemoved.GetOperationUuid()))
 	case *protocol.ViewEvent_RecoveredAgent:
 		id := e.RecoveredAgent.GetId().GetValue()
 		v.agents.delete(id)
@@ -138,6 +144,10 @@ func (v *View) Apply(e *protocol.ViewEvent) {
 
 func executorKey(framework, agent, executor string) string {
 	return framework + "\x00" + agent + "\x00" + executor
+}
+
+func operationKey(agent *mesos.AgentID, uuid []byte) string {
+	return agent.GetValue() + "\x00" + string(uuid)
 }
 
 func (v *View) applyAgent(a *master.Response_GetAgents_Agent) {

@@ -1,0 +1,61 @@
+package offers
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+)
+
+// reconcileOperations tells a framework the state of its operations: of those it
+// names, or of all that have an ID.
+// Mesos: src/master/master.cpp, Master::reconcileOperations.
+func (m *Master) reconcileOperations(f *framework, ops []*scheduler.Call_ReconcileOperations_Operation) {
+	if len(ops) == 0 {
+		for _, o := range sorted(f.operations) {
+			m.operationStatus(f, o.told())
+		}
+	}
+	for _, op := range ops {
+		if o := f.operations[op.GetOperationId().GetValue()]; o != nil {
+			m.operationStatus(f, o.told())
+			continue
+		}
+		state, text := m.operationFate(op.GetAgentId().GetValue())
+		m.operationStatus(f, &mesos.OperationStatus{
+			OperationId: op.GetOperationId(), AgentId: op.GetAgentId(), ResourceProviderId: op.GetResourceProviderId(),
+			State: state.Enum(), Message: proto.String("Reconciliation: " + text),
+		})
+	}
+}
+
+// told returns the last status that the framework was told, or else the first one.
+// It has no UUID: nobody repeats it until it is acknowledged.
+func (o *operation) told() *mesos.OperationStatus {
+	last := o.msg.GetLatestStatus()
+	if n := len(o.msg.GetStatuses()); n > 0 {
+		last = o.msg.GetStatuses()[n-1]
+	}
+	s := o.complete(last)
+	s.Uuid = nil
+	return s
+}
+
+// operationFate is what can be said of an operation that is not known, by the
+// agent that it is said to be of.
+func (m *Master) operationFate(agent string) (mesos.OperationState, string) {
+	if agent == "" {
+		return mesos.OperationState_OPERATION_UNKNOWN, "Operation is unknown and no 'agent_id' was provided"
+	}
+	switch m.whereabouts(agent) {
+	case agentAwaited:
+		return mesos.OperationState_OPERATION_RECOVERING, "Agent is recovered but has not re-registered"
+	case agentRegistered:
+		return mesos.OperationState_OPERATION_UNKNOWN, "Operation is unknown"
+	case agentUnreachable:
+		return mesos.OperationState_OPERATION_UNREACHABLE, "Agent is unreachable"
+	case agentGone:
+		return mesos.OperationState_OPERATION_GONE_BY_OPERATOR, "Agent marked gone by operator"
+	}
+	return mesos.OperationState_OPERATION_UNKNOWN, "Both operation and agent are unknown"
+}
