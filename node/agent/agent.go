@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 
 	"muster/isolate"
 	"muster/node/agent/checkpoint"
@@ -67,7 +68,8 @@ type Agent struct {
 	starts     pool
 	ends       pool
 	order      uint64
-	purging    bool // marked gone: ends all tasks, then forgets the agent's ID
+	draining   *drain // nil: it takes up tasks
+	purging    bool   // marked gone: ends all tasks, then forgets the agent's ID
 }
 
 // framework is one with tasks here.
@@ -237,6 +239,8 @@ func (a *Agent) handle(m *protocol.MasterToAgent) {
 		a.reconcile(m.Reconcile.GetTasks())
 	case *protocol.MasterToAgent_ShutdownExecutor:
 		a.shutdownExecutor(m.ShutdownExecutor)
+	case *protocol.MasterToAgent_Drain:
+		a.drain(m.Drain.GetConfig())
 	case *protocol.MasterToAgent_FrameworkMessage:
 		// A command task has no executor that could read it; delivery is best effort.
 		a.log.Debug("message to an executor dropped", "framework_id", m.FrameworkMessage.GetFrameworkId().GetValue(),
@@ -262,6 +266,9 @@ func (a *Agent) saveAgent() {
 	if a.id != "" {
 		id := a.id
 		r.AgentId = &mesos.AgentID{Value: &id}
+	}
+	if a.draining != nil {
+		r.Drain, r.DrainStartNanoseconds = a.draining.config, proto.Int64(a.draining.began.UnixNano())
 	}
 	a.journal.Append(nil, &checkpoint.Record{Record: &checkpoint.Record_Agent{Agent: r}})
 }

@@ -82,6 +82,8 @@ func (a *Agent) check(t *task, m *protocol.RunTask) *refusal {
 	switch {
 	case a.purging:
 		return drop(mesos.TaskStatus_REASON_AGENT_REMOVED, "the agent was marked gone")
+	case a.draining != nil:
+		return drop(mesos.TaskStatus_REASON_AGENT_DRAINING, "Task was received while agent was already draining")
 	case t.framework.shutdown:
 		return drop(mesos.TaskStatus_REASON_FRAMEWORK_REMOVED, "the framework was removed")
 	case info.GetAgentId().GetValue() != a.id:

@@ -18,10 +18,12 @@ func (a *Agent) recover() {
 	a.loaded = nil
 	rebooted := state.Agent.GetBootId() != "" && state.Agent.GetBootId() != a.boot
 	a.restore(state)
+	a.restoreDrain(state.Agent)
 	a.adopt()
 	for _, t := range a.sorted() {
 		a.retake(t, rebooted)
 	}
+	a.resumeDrain()
 	if state.Agent.GetBootId() != a.boot {
 		a.saveAgent() // after the verdicts on tasks of an earlier boot: none of them may be started again
 	}

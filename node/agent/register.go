@@ -80,7 +80,8 @@ func capabilities() []*mesos.AgentInfo_Capability {
 	var cs []*mesos.AgentInfo_Capability
 	for _, c := range []mesos.AgentInfo_Capability_Type{
 		mesos.AgentInfo_Capability_MULTI_ROLE, mesos.AgentInfo_Capability_HIERARCHICAL_ROLE,
-		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS,
+		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_AGENT_DRAINING,
+		mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS,
 	} {
 		cs = append(cs, &mesos.AgentInfo_Capability{Type: c.Enum()})
 	}
@@ -159,6 +160,7 @@ func (a *Agent) purged() {
 	}
 	a.purging = false
 	a.id = ""
+	a.setDrain(nil)
 	a.saveAgent()
 	if a.link.up {
 		a.register()

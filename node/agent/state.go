@@ -23,6 +23,9 @@ type State struct {
 	Registered  bool   // and it has taken the agent up
 	Refused     string // why the leader did not take it up
 
+	Drain      *mesos.DrainConfig // nil unless it is draining
+	DrainStart time.Time
+
 	Frameworks []*mesos.FrameworkInfo // of the tasks, by ID
 	Tasks      []*Task                // not terminal, or not acknowledged; in the order of their launch
 	Completed  []*Task                // oldest first, bounded
@@ -85,6 +88,7 @@ type board struct {
 	info      *mesos.AgentInfo
 	tasks     map[checkpoint.Key]*Task
 	completed []*Task
+	drain     *drain
 }
 
 func newBoard(keep int, info *mesos.AgentInfo) *board {
@@ -95,6 +99,12 @@ func (b *board) linked(l link, info *mesos.AgentInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.link, b.info = l, info
+}
+
+func (b *board) drained(d *drain) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drain = d
 }
 
 func (b *board) put(key checkpoint.Key, t *Task) {
@@ -154,6 +164,9 @@ func (a *Agent) State() *State {
 	b := a.board
 	b.mu.RLock()
 	s.Agent, s.Connected, s.Registered, s.Refused = b.info, b.link.up, b.link.registered, b.link.refused
+	if b.drain != nil {
+		s.Drain, s.DrainStart = b.drain.config, b.drain.began
+	}
 	s.Tasks = slices.Collect(maps.Values(b.tasks))
 	s.Completed = slices.Clone(b.completed)
 	b.mu.RUnlock()

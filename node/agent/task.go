@@ -94,6 +94,7 @@ func (a *Agent) remove(t *task) {
 		delete(a.frameworks, t.framework.id)
 	}
 	a.board.remove(t.key, a.view(t), !t.refusal)
+	a.drained()
 	a.purged()
 }
 

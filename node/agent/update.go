@@ -31,6 +31,7 @@ func (s *sending) stop() {
 
 // report checkpoints a status update of t and has it sent when its turn comes.
 func (a *Agent) report(t *task, s *mesos.TaskStatus) {
+	a.drainedStatus(t, s)
 	u := &update{status: s}
 	t.updates = append(t.updates, u)
 	if t.refusal {

@@ -107,7 +107,11 @@ func (h *agentAPI) response(call *agentv1.Call) (*agentv1.Response, error) {
 		size, data, err := h.files.Read(rf.GetPath(), rf.GetOffset(), rf.Length)
 		return &agentv1.Response{ReadFile: &agentv1.Response_ReadFile{Size: &size, Data: data}}, err
 	case agentv1.Call_GET_AGENT:
-		return &agentv1.Response{GetAgent: &agentv1.Response_GetAgent{AgentInfo: s.Agent}}, nil
+		r := &agentv1.Response_GetAgent{AgentInfo: s.Agent, DrainConfig: s.Drain}
+		if s.Drain != nil {
+			r.EstimatedDrainStartTime = &mesos.TimeInfo{Nanoseconds: proto.Int64(s.DrainStart.UnixNano())}
+		}
+		return &agentv1.Response{GetAgent: r}, nil
 	case agentv1.Call_GET_FRAMEWORKS:
 		return &agentv1.Response{GetFrameworks: frameworksOf(s)}, nil
 	case agentv1.Call_GET_TASKS:

@@ -25,6 +25,10 @@ func (h *agentAPI) state(w *writer, s *agent.State) {
 		if info.GetDomain() != nil {
 			w.key("domain").message(info.GetDomain())
 		}
+		if s.Drain != nil {
+			w.key("drain_config").message(s.Drain)
+			w.key("estimated_drain_start_time_seconds").num(float64(s.DrainStart.UnixNano()) / 1e9)
+		}
 		reserved, unreserved := byReservation(info.GetResources())
 		w.key("resources").resources(info.GetResources())
 		w.key("reserved_resources").reservations(reserved, false)

@@ -213,9 +213,12 @@ type Agent struct {
 	// The highest term of any leader heard of.
 	Term *uint64 `protobuf:"varint,2,opt,name=term" json:"term,omitempty"`
 	// The kernel's boot ID: containers of another boot are gone.
-	BootId        *string `protobuf:"bytes,3,opt,name=boot_id,json=bootId" json:"boot_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BootId *string `protobuf:"bytes,3,opt,name=boot_id,json=bootId" json:"boot_id,omitempty"`
+	// Set while the agent ends its tasks because an operator drains it.
+	Drain                 *mesos.DrainConfig `protobuf:"bytes,4,opt,name=drain" json:"drain,omitempty"`
+	DrainStartNanoseconds *int64             `protobuf:"varint,5,opt,name=drain_start_nanoseconds,json=drainStartNanoseconds" json:"drain_start_nanoseconds,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
@@ -267,6 +270,20 @@ func (x *Agent) GetBootId() string {
 		return *x.BootId
 	}
 	return ""
+}
+
+func (x *Agent) GetDrain() *mesos.DrainConfig {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+func (x *Agent) GetDrainStartNanoseconds() int64 {
+	if x != nil && x.DrainStartNanoseconds != nil {
+		return *x.DrainStartNanoseconds
+	}
+	return 0
 }
 
 // Launch is written before anything of the task is started.
@@ -651,7 +668,7 @@ var File_node_agent_checkpoint_record_proto protoreflect.FileDescriptor
 
 const file_node_agent_checkpoint_record_proto_rawDesc = "" +
 	"\n" +
-	"\"node/agent/checkpoint/record.proto\x12\x14muster.checkpoint.v1\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a\x10mesos/task.proto\"\xe2\x03\n" +
+	"\"node/agent/checkpoint/record.proto\x12\x14muster.checkpoint.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a\x10mesos/task.proto\"\xe2\x03\n" +
 	"\x06Record\x123\n" +
 	"\x05agent\x18\x01 \x01(\v2\x1b.muster.checkpoint.v1.AgentH\x00R\x05agent\x127\n" +
 	"\tframework\x18\x02 \x01(\v2\x17.mesos.v1.FrameworkInfoH\x00R\tframework\x126\n" +
@@ -661,11 +678,13 @@ const file_node_agent_checkpoint_record_proto_rawDesc = "" +
 	"\x04kill\x18\x06 \x01(\v2\x1a.muster.checkpoint.v1.KillH\x00R\x04kill\x12<\n" +
 	"\bshutdown\x18\a \x01(\v2\x1e.muster.checkpoint.v1.ShutdownH\x00R\bshutdown\x126\n" +
 	"\x06forget\x18\b \x01(\v2\x1c.muster.checkpoint.v1.ForgetH\x00R\x06forgetB\b\n" +
-	"\x06record\"b\n" +
+	"\x06record\"\xc7\x01\n" +
 	"\x05Agent\x12,\n" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x17\n" +
-	"\aboot_id\x18\x03 \x01(\tR\x06bootId\"\xea\x01\n" +
+	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12+\n" +
+	"\x05drain\x18\x04 \x01(\v2\x15.mesos.v1.DrainConfigR\x05drain\x126\n" +
+	"\x17drain_start_nanoseconds\x18\x05 \x01(\x03R\x15drainStartNanoseconds\"\xea\x01\n" +
 	"\x06Launch\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12&\n" +
 	"\x04task\x18\x02 \x01(\v2\x12.mesos.v1.TaskInfoR\x04task\x12!\n" +
@@ -716,10 +735,11 @@ var file_node_agent_checkpoint_record_proto_goTypes = []any{
 	(*Forget)(nil),              // 7: muster.checkpoint.v1.Forget
 	(*mesos.FrameworkInfo)(nil), // 8: mesos.v1.FrameworkInfo
 	(*mesos.AgentID)(nil),       // 9: mesos.v1.AgentID
-	(*mesos.FrameworkID)(nil),   // 10: mesos.v1.FrameworkID
-	(*mesos.TaskInfo)(nil),      // 11: mesos.v1.TaskInfo
-	(*mesos.TaskStatus)(nil),    // 12: mesos.v1.TaskStatus
-	(*mesos.TaskID)(nil),        // 13: mesos.v1.TaskID
+	(*mesos.DrainConfig)(nil),   // 10: mesos.v1.DrainConfig
+	(*mesos.FrameworkID)(nil),   // 11: mesos.v1.FrameworkID
+	(*mesos.TaskInfo)(nil),      // 12: mesos.v1.TaskInfo
+	(*mesos.TaskStatus)(nil),    // 13: mesos.v1.TaskStatus
+	(*mesos.TaskID)(nil),        // 14: mesos.v1.TaskID
 }
 var file_node_agent_checkpoint_record_proto_depIdxs = []int32{
 	1,  // 0: muster.checkpoint.v1.Record.agent:type_name -> muster.checkpoint.v1.Agent
@@ -731,22 +751,23 @@ var file_node_agent_checkpoint_record_proto_depIdxs = []int32{
 	6,  // 6: muster.checkpoint.v1.Record.shutdown:type_name -> muster.checkpoint.v1.Shutdown
 	7,  // 7: muster.checkpoint.v1.Record.forget:type_name -> muster.checkpoint.v1.Forget
 	9,  // 8: muster.checkpoint.v1.Agent.agent_id:type_name -> mesos.v1.AgentID
-	10, // 9: muster.checkpoint.v1.Launch.framework_id:type_name -> mesos.v1.FrameworkID
-	11, // 10: muster.checkpoint.v1.Launch.task:type_name -> mesos.v1.TaskInfo
-	10, // 11: muster.checkpoint.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
-	12, // 12: muster.checkpoint.v1.Update.status:type_name -> mesos.v1.TaskStatus
-	10, // 13: muster.checkpoint.v1.Acknowledged.framework_id:type_name -> mesos.v1.FrameworkID
-	13, // 14: muster.checkpoint.v1.Acknowledged.task_id:type_name -> mesos.v1.TaskID
-	10, // 15: muster.checkpoint.v1.Kill.framework_id:type_name -> mesos.v1.FrameworkID
-	13, // 16: muster.checkpoint.v1.Kill.task_id:type_name -> mesos.v1.TaskID
-	10, // 17: muster.checkpoint.v1.Shutdown.framework_id:type_name -> mesos.v1.FrameworkID
-	10, // 18: muster.checkpoint.v1.Forget.framework_id:type_name -> mesos.v1.FrameworkID
-	13, // 19: muster.checkpoint.v1.Forget.task_id:type_name -> mesos.v1.TaskID
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	10, // 9: muster.checkpoint.v1.Agent.drain:type_name -> mesos.v1.DrainConfig
+	11, // 10: muster.checkpoint.v1.Launch.framework_id:type_name -> mesos.v1.FrameworkID
+	12, // 11: muster.checkpoint.v1.Launch.task:type_name -> mesos.v1.TaskInfo
+	11, // 12: muster.checkpoint.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
+	13, // 13: muster.checkpoint.v1.Update.status:type_name -> mesos.v1.TaskStatus
+	11, // 14: muster.checkpoint.v1.Acknowledged.framework_id:type_name -> mesos.v1.FrameworkID
+	14, // 15: muster.checkpoint.v1.Acknowledged.task_id:type_name -> mesos.v1.TaskID
+	11, // 16: muster.checkpoint.v1.Kill.framework_id:type_name -> mesos.v1.FrameworkID
+	14, // 17: muster.checkpoint.v1.Kill.task_id:type_name -> mesos.v1.TaskID
+	11, // 18: muster.checkpoint.v1.Shutdown.framework_id:type_name -> mesos.v1.FrameworkID
+	11, // 19: muster.checkpoint.v1.Forget.framework_id:type_name -> mesos.v1.FrameworkID
+	14, // 20: muster.checkpoint.v1.Forget.task_id:type_name -> mesos.v1.TaskID
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_node_agent_checkpoint_record_proto_init() }
