@@ -74,7 +74,7 @@ func (m *Master) use(a *agent, f *framework, r resource.Set) {
 	a.allocated = a.allocated.Add(r)
 	m.oweInverse(a)
 	if f != nil {
-		f.used = f.used.Add(scalars(r))
+		f.used = f.used.Add(r.Scalars())
 	}
 	m.dirty.used(f, a)
 }
@@ -83,7 +83,7 @@ func (m *Master) use(a *agent, f *framework, r resource.Set) {
 func (m *Master) free(a *agent, f *framework, r resource.Set) {
 	a.allocated = a.allocated.Sub(r)
 	if f != nil {
-		f.used = f.used.Sub(scalars(r))
+		f.used = f.used.Sub(r.Scalars())
 	}
 	m.dirty.used(f, a)
 }

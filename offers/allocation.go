@@ -16,9 +16,6 @@ func (m *Master) recover(framework, agent string, r resource.Set, refuse *time.D
 	}
 }
 
-// scalars is what a framework's totals count: amounts add up over agents, ports do not.
-func scalars(s resource.Set) resource.Set { return s.Named("cpus", "mem", "disk", "gpus") }
-
 // options is what the allocator has to know of a framework.
 func (f *framework) options() allocator.FrameworkOptions {
 	return allocator.FrameworkOptions{

@@ -252,6 +252,36 @@ func (s *scenario) registry() string {
 	for _, f := range s.w.registry.Frameworks() {
 		fmt.Fprintf(&b, "framework %s session %s%s\n", f.GetInfo().GetId().GetValue(), f.GetSessionId(), deadline(f))
 	}
+	for _, c := range s.w.registry.Quotas() {
+		fmt.Fprintf(&b, "quota of %s: guarantee %s limit %s\n", c.GetRole(), guaranteesOf(c), limitsOf(c))
+	}
+	for _, w := range s.w.registry.Weights() {
+		fmt.Fprintf(&b, "weight of %s: %g\n", w.GetRole(), w.GetWeight())
+	}
+	return b.String()
+}
+
+// roles writes what everybody sees of the roles; quantities that are zero are left out.
+func (s *scenario) roles() string {
+	var b strings.Builder
+	for _, r := range s.w.view.Roles() {
+		fmt.Fprintf(&b, "role %s weight %g", r.Name, r.Weight)
+		for _, part := range []struct {
+			what string
+			text fmt.Stringer
+		}{
+			{"guarantee", r.Guarantees}, {"limit", r.Limits}, {"consumed", r.Consumed},
+			{"allocated", r.Allocated}, {"offered", r.Offered}, {"reserved", r.Reserved},
+		} {
+			if text := part.text.String(); text != "" && text != "{}" {
+				fmt.Fprintf(&b, " %s=%s", part.what, text)
+			}
+		}
+		for _, f := range r.Frameworks {
+			fmt.Fprintf(&b, " framework %s", f.GetValue())
+		}
+		b.WriteByte('\n')
+	}
 	return b.String()
 }
 

@@ -43,6 +43,10 @@ type Config struct {
 	RegistryGCInterval time.Duration // how often agents that departed long ago are forgotten [15m]
 	AgentCount         int           // unreachable and gone agents remembered after that, together [102400]
 
+	// Weights of roles in a cluster that has been given none: the registry keeps what
+	// is set later.
+	Weights map[string]float64
+
 	AgentAge     time.Duration // after which an unreachable or gone agent is forgotten [2 weeks]
 	MaxOutbox    int           // events kept for a session whose gateway is away [1000]
 	MaxDeadTasks int           // tasks of unreachable agents remembered, per framework [1000]

@@ -36,6 +36,7 @@ type world struct {
 	tape     *tape // records what the core is given
 	replies  map[uint64]int
 	asked    map[uint64]int
+	verified int // how often
 }
 
 var epoch = time.Unix(1_700_000_000, 0)
@@ -192,6 +193,9 @@ func (w *world) verify() error {
 	if w.core.dirty.resources() {
 		return errors.Join(errs...)
 	}
+	if w.verified++; w.verified%16 == 0 {
+		errs = append(errs, w.verifyRoles())
+	}
 	return errors.Join(append(errs, w.verifyView())...)
 }
 
@@ -212,7 +216,7 @@ func (m *Master) verify() error {
 			allocated = allocated.Add(u)
 		}
 		for f, u := range a.usedBy() {
-			perFramework[f] = perFramework[f].Add(scalars(u))
+			perFramework[f] = perFramework[f].Add(u.Scalars())
 		}
 		if a.upkeep != nil {
 			inverse += len(a.upkeep.asked)

@@ -39,6 +39,9 @@ type Master struct {
 	windows    map[registry.MachineKey]*mesos.Unavailability // of the maintenance schedule
 	removals   pace
 
+	quotaCalls    []func() // changes of quotas that wait for their turn
+	quotaUnderWay bool     // one is on its way into the registry
+
 	allocator *allocator.Allocator
 	timers    timers
 	proposals map[string][]func(error)
@@ -150,6 +153,7 @@ func (m *Master) start() {
 		Info: m.info, Term: proto.Uint64(m.cfg.Term), Cluster: proto.String(m.cfg.Cluster),
 		ElectedTime: proto.Float64(seconds(m.cfg.Elected)),
 	}))
+	m.recoverRoles()
 	for _, f := range m.facts.Frameworks() {
 		m.recoverFramework(f)
 	}
@@ -157,6 +161,7 @@ func (m *Master) start() {
 		m.recoverAgent(a)
 	}
 	m.dirty.maintenance = len(m.windows) > 0
+	m.allocator.Await(m.now, len(m.recovered))
 	m.scheduleAging()
 }
 

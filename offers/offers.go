@@ -74,7 +74,7 @@ func (m *Master) addOffer(f *framework, a *agent, role string, res resource.Set)
 	f.offers[o.id] = o
 	a.offers[o.id] = o
 	a.offered = a.offered.Add(res)
-	f.offered = f.offered.Add(scalars(res))
+	f.offered = f.offered.Add(res.Scalars())
 	m.dirty.used(f, a)
 	m.oweInverse(a)
 	if m.cfg.OfferTimeout > 0 {
@@ -90,7 +90,7 @@ func (m *Master) takeOffer(o *offer) {
 	delete(o.framework.offers, o.id)
 	delete(o.agent.offers, o.id)
 	o.agent.offered = o.agent.offered.Sub(o.resources)
-	o.framework.offered = o.framework.offered.Sub(scalars(o.resources))
+	o.framework.offered = o.framework.offered.Sub(o.resources.Scalars())
 	m.dirty.used(o.framework, o.agent)
 	m.publish(view.OfferRemovedEvent(o.id))
 }

@@ -34,6 +34,10 @@ func (m *Master) operate(l Link, msg *protocol.Operate) {
 	case master.Call_RESERVE_RESOURCES, master.Call_UNRESERVE_RESOURCES, master.Call_CREATE_VOLUMES, master.Call_DESTROY_VOLUMES,
 		master.Call_GROW_VOLUME, master.Call_SHRINK_VOLUME:
 		m.operateResources(l, id, msg.GetPrincipal(), call)
+	case master.Call_UPDATE_QUOTA, master.Call_SET_QUOTA, master.Call_REMOVE_QUOTA:
+		m.quotaCall(l, id, call)
+	case master.Call_UPDATE_WEIGHTS:
+		m.updateWeights(l, id, call.GetUpdateWeights())
 	case master.Call_UNKNOWN:
 		m.reply(l, id, statusBadRequest, "Failed to validate master::Call: Expecting 'type' to be present")
 	default:

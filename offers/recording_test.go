@@ -171,6 +171,8 @@ func TestEverySettingIsRecorded(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.Set(reflect.ValueOf([]resource.Quantities{least, {}}))
+		case map[string]float64:
+			f.Set(reflect.ValueOf(map[string]float64{"a": 1.5}))
 		case allocator.PatternLimits:
 			f.Set(reflect.ValueOf(allocator.PatternLimits{Memory: 5, ProgramSize: 6}))
 		default:

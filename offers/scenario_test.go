@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/master"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 )
@@ -138,6 +139,12 @@ func (s *scenario) run(line string) string {
 		call := &scheduler.Call{}
 		s.text(a.rest, call)
 		s.send(a, call)
+	case "operate": // operate LINK :: master.Call
+		call := &master.Call{}
+		s.text(a.rest, call)
+		s.call++
+		w.do(FromGateway{a.link(), &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Operate{
+			Operate: &protocol.Operate{CallId: proto.Uint64(s.call), Call: call}}}})
 	case "launch":
 		s.launch(a)
 	case "accept":
@@ -192,6 +199,8 @@ func (s *scenario) run(line string) string {
 		w.failover()
 	case "view":
 		return s.view()
+	case "roles":
+		return s.roles()
 	case "registry":
 		return s.registry()
 	case "inverse":

@@ -22,14 +22,21 @@ import (
 
 // askCommand is a command that asks one node and shows the answer.
 func askCommand(use, short string, ask func(c *cobra.Command, nodes *client.Client) error) *cobra.Command {
+	c := callCommand(use, short, cobra.NoArgs, func(c *cobra.Command, nodes *client.Client, _ []string) error { return ask(c, nodes) })
+	c.GroupID = "ask"
+	return c
+}
+
+// callCommand is a command that calls one node with what its arguments say.
+func callCommand(use, short string, args cobra.PositionalArgs, call func(c *cobra.Command, nodes *client.Client, args []string) error) *cobra.Command {
 	c := &cobra.Command{
-		Use: use, Short: short, GroupID: "ask", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: use, Short: short, Args: args,
+		RunE: func(c *cobra.Command, args []string) error {
 			nodes, err := connect(c)
 			if err != nil {
 				return err
 			}
-			return explain(ask(c, nodes), nodes)
+			return explain(call(c, nodes, args), nodes)
 		},
 	}
 	addAPI(c)
@@ -155,35 +162,6 @@ func agentsCommand() *cobra.Command {
 				rows = append(rows, []string{a.GetId().GetValue(), a.GetHostname(), "awaited"})
 			}
 			out.table([]string{"AGENT", "HOST", "STATE", "CPUS", "MEM MB", "DISK MB", "OFFERED", "API"}, rows)
-		})
-	})
-}
-
-func frameworksCommand() *cobra.Command {
-	return askCommand("frameworks", "List the frameworks", func(c *cobra.Command, nodes *client.Client) error {
-		r, err := nodes.Get(c.Context(), master.Call_GET_FRAMEWORKS)
-		if err != nil {
-			return err
-		}
-		return showResponse(c, r.GetGetFrameworks(), func(out *printer) {
-			var rows [][]string
-			for _, f := range r.GetGetFrameworks().GetFrameworks() {
-				info, state := f.GetFrameworkInfo(), "connected"
-				switch {
-				case f.GetRecovered():
-					state = "awaited"
-				case !f.GetConnected():
-					state = "disconnected"
-				case !f.GetActive():
-					state = "inactive"
-				}
-				roles := strings.Join(info.GetRoles(), ",")
-				if roles == "" {
-					roles = info.GetRole()
-				}
-				rows = append(rows, []string{info.GetId().GetValue(), info.GetName(), state, roles, brief(f.GetAllocatedResources()), brief(f.GetOfferedResources())})
-			}
-			out.table([]string{"FRAMEWORK", "NAME", "STATE", "ROLES", "ALLOCATED", "OFFERED"}, rows)
 		})
 	})
 }

@@ -47,13 +47,16 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-// table prints aligned columns.
-func (p *printer) table(head []string, rows [][]string) {
+// table prints aligned columns below their heads.
+func (p *printer) table(head []string, rows [][]string) { p.columns(append([][]string{head}, rows...)) }
+
+// columns prints aligned columns.
+func (p *printer) columns(rows [][]string) {
 	if p.err != nil {
 		return
 	}
 	t := tabwriter.NewWriter(p.w, 0, 0, 3, ' ', 0)
-	for _, row := range append([][]string{head}, rows...) {
+	for _, row := range rows {
 		fmt.Fprintln(t, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
 	p.err = t.Flush()

@@ -52,7 +52,8 @@ Run something:            muster run -- echo hello`,
 	c.AddCommand(
 		daemonCommand(), initCommand(), joinCommand(), devCommand(), purgeCommand(), replayCommand(),
 		runCommand(), logsCommand(),
-		nodesCommand(), agentsCommand(), frameworksCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
+		quotaCommand(), weightCommand(),
+		nodesCommand(), agentsCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
 	)
 	return c
 }

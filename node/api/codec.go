@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -74,13 +75,13 @@ func readCall(w http.ResponseWriter, r *http.Request, what string, m proto.Messa
 	return nil
 }
 
-// only refuses all methods but one.
-func only(w http.ResponseWriter, r *http.Request, method string) error {
-	if r.Method == method {
+// only refuses all methods but these.
+func only(w http.ResponseWriter, r *http.Request, methods ...string) error {
+	if slices.Contains(methods, r.Method) {
 		return nil
 	}
-	w.Header().Set("Allow", method)
-	return refuse(http.StatusMethodNotAllowed, "Expecting one of { '%s' }, but received '%s'", method, r.Method)
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return refuse(http.StatusMethodNotAllowed, "Expecting one of { '%s' }, but received '%s'", strings.Join(methods, "', '"), r.Method)
 }
 
 // requestCodec tells how the body is encoded. Parameters of the media type, such

@@ -48,8 +48,9 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	mux.handle("/roles", m.read(m.roles))
 	mux.handle("/redirect", m.redirect)
 	mux.handle("/teardown", m.teardown)
-	mux.handle("/quota", nothing("quota", `{}`))
-	mux.handle("/weights", nothing("weights", `[]`))
+	mux.handle("/quota", m.quota)
+	mux.handle("/quota/{role...}", m.quota)
+	mux.handle("/weights", m.weights)
 	mux.handle("/maintenance/schedule", nothing("maintenance", `{}`))
 	mux.handle("/maintenance/status", nothing("maintenance", `{}`))
 	mux.absent("this cluster has no reservations made at run time", "/reserve", "/unreserve", "/create-volumes", "/destroy-volumes")
@@ -118,6 +119,12 @@ func (m *masterAPI) teardown(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusBadRequest, "Missing 'frameworkId' query parameter")
 	}
 	call := &master.Call{Type: master.Call_TEARDOWN.Enum(), Teardown: &master.Call_Teardown{FrameworkId: &mesos.FrameworkID{Value: proto.String(id)}}}
+	return m.operate(w, r, call)
+}
+
+// operate carries a change to the leader; what v1 answers 202 the older endpoints
+// answer 200.
+func (m *masterAPI) operate(w http.ResponseWriter, r *http.Request, call *master.Call) error {
 	reply, err := m.gateway.Operate(r.Context(), principal(r), call)
 	if err != nil {
 		return err

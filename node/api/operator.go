@@ -12,7 +12,6 @@ import (
 	"muster/node/link"
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
-	"muster/offers/mesos/quota"
 	"muster/offers/view"
 	"muster/telemetry/metrics"
 )
@@ -113,8 +112,7 @@ func responseType(t master.Call_Type) *master.Response_Type {
 	return master.Response_Type(master.Response_Type_value[t.String()]).Enum()
 }
 
-// reads are the calls that a view answers. There are no weights and quotas yet,
-// which is an answer too.
+// reads are the calls that a view answers.
 var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_STATE: func(v *view.View) *master.Response {
 		return &master.Response{GetState: v.GetState()}
@@ -140,11 +138,11 @@ var reads = map[master.Call_Type]func(*view.View) *master.Response{
 	master.Call_GET_OPERATIONS: func(v *view.View) *master.Response {
 		return &master.Response{GetOperations: v.GetOperations()}
 	},
-	master.Call_GET_WEIGHTS: func(*view.View) *master.Response {
-		return &master.Response{GetWeights: &master.Response_GetWeights{}}
+	master.Call_GET_WEIGHTS: func(v *view.View) *master.Response {
+		return &master.Response{GetWeights: v.GetWeights()}
 	},
-	master.Call_GET_QUOTA: func(*view.View) *master.Response {
-		return &master.Response{GetQuota: &master.Response_GetQuota{Status: &quota.QuotaStatus{}}}
+	master.Call_GET_QUOTA: func(v *view.View) *master.Response {
+		return &master.Response{GetQuota: v.GetQuota()}
 	},
 	master.Call_GET_MAINTENANCE_STATUS: func(v *view.View) *master.Response {
 		return &master.Response{GetMaintenanceStatus: v.GetMaintenanceStatus()}

@@ -38,11 +38,11 @@ func TestOperatorReads(t *testing.T) {
 		"GET_FRAMEWORKS":           `"get_frameworks":{"frameworks":[{`,
 		"GET_EXECUTORS":            `"get_executors":{}`,
 		"GET_TASKS":                `"get_tasks":{"tasks":[{`,
-		"GET_ROLES":                `"get_roles":{"roles":[{"name":"dev"`,
+		"GET_ROLES":                `"get_roles":{"roles":[{"name":"dev","weight":1`,
 		"GET_MASTER":               `"get_master":{"master_info":{"id":"M"`,
 		"GET_OPERATIONS":           `"get_operations":{}`,
-		"GET_WEIGHTS":              `"get_weights":{}`,
-		"GET_QUOTA":                `"get_quota":{"status":{}}`,
+		"GET_WEIGHTS":              `"get_weights":{"weight_infos":[{"weight":2.5,"role":"ops"}]}`,
+		"GET_QUOTA":                `"get_quota":{"status":{"infos":[{"role":"ops",`,
 		"GET_MAINTENANCE_STATUS":   `"get_maintenance_status":{"status":{}}`,
 		"GET_MAINTENANCE_SCHEDULE": `"get_maintenance_schedule":{"schedule":{}}`,
 	} {
@@ -76,7 +76,6 @@ func TestOperatorCallsAreChecked(t *testing.T) {
 		{"POST /api/v1", `{"type":"UPDATE_WEIGHTS"}`, []string{jsonType}, 400, "Expecting 'update_weights' to be present"},
 		{"POST /api/v1", `{"type":"GET_HEALTH"}`, []string{jsonType, "Accept: text/html"}, 406, "Expecting 'Accept' to allow"},
 		{"POST /api/v1", `{"type":"UNKNOWN"}`, []string{jsonType}, 501, "UNKNOWN"},
-		{"POST /api/v1", `{"type":"UPDATE_WEIGHTS","update_weights":{}}`, []string{jsonType}, 501, "UPDATE_WEIGHTS is not supported"},
 		{"POST /api/v1", `{"type":"SET_LOGGING_LEVEL","set_logging_level":{"level":1,"duration":{"nanoseconds":1}}}`, []string{jsonType}, 501, "SET_LOGGING_LEVEL is not supported"},
 		{"POST /master/api/v1/", `{"type":"TEARDOWN","teardown":{"framework_id":{"value":"F"}}}`, []string{jsonType}, 200, ""},
 	} {

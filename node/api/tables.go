@@ -13,8 +13,8 @@ import (
 	"muster/offers/view"
 )
 
-// The endpoints that show one part of the state: /slaves, /frameworks, /tasks,
-// /roles and /state-summary.
+// The endpoints that show one part of the state: /slaves, /frameworks, /tasks
+// and /state-summary.
 
 func (m *masterAPI) slaves(w *writer, r *http.Request, v *view.View) error {
 	id := r.URL.Query().Get("slave_id")
@@ -102,74 +102,6 @@ func countValue(q url.Values, name string, unset int) (int, error) {
 		return 0, refuse(http.StatusBadRequest, "Failed to parse %s: '%s' is not a count.", name, text)
 	}
 	return n, nil
-}
-
-// share is what one role has.
-type share struct{ allocated, offered, reserved []*mesos.Resource }
-
-func sharesOf(v *view.View) map[string]*share {
-	by := map[string]*share{}
-	of := func(role string) *share {
-		if by[role] == nil {
-			by[role] = &share{}
-		}
-		return by[role]
-	}
-	for _, f := range v.Frameworks() {
-		for _, r := range f.GetAllocatedResources() {
-			s := of(r.GetAllocationInfo().GetRole())
-			s.allocated = append(s.allocated, r)
-		}
-		for _, r := range f.GetOfferedResources() {
-			s := of(r.GetAllocationInfo().GetRole())
-			s.offered = append(s.offered, r)
-		}
-	}
-	for _, a := range v.Agents() {
-		reserved, _ := byReservation(a.GetTotalResources())
-		for role, list := range reserved {
-			of(role).reserved = append(of(role).reserved, list...)
-		}
-	}
-	return by
-}
-
-func (m *masterAPI) roles(w *writer, _ *http.Request, v *view.View) error {
-	shares := sharesOf(v)
-	w.object(func() {
-		w.key("roles").array(func() {
-			for _, role := range v.Roles() {
-				s := shares[role.GetName()]
-				if s == nil {
-					s = &share{}
-				}
-				w.role(role, s)
-			}
-		})
-	})
-	return nil
-}
-
-func (w *writer) role(role *mesos.Role, s *share) {
-	w.object(func() {
-		w.key("name").str(role.GetName())
-		w.key("weight").num(role.GetWeight())
-		w.key("quota").object(func() {
-			w.key("role").str(role.GetName())
-			w.key("guarantee").object(func() {})
-			w.key("limit").object(func() {})
-			w.key("consumed").resources(s.allocated, s.reserved)
-		})
-		w.key("resources").resources(s.allocated, s.offered)
-		w.key("allocated").resources(s.allocated)
-		w.key("offered").resources(s.offered)
-		w.key("reserved").resources(s.reserved)
-		w.key("frameworks").array(func() {
-			for _, f := range role.GetFrameworks() {
-				w.str(f.GetValue())
-			}
-		})
-	})
 }
 
 // summary counts tasks by state, for each framework and agent.

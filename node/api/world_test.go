@@ -13,6 +13,7 @@ import (
 	"muster/node/link"
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
+	"muster/offers/mesos/quota"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
 	"muster/offers/view"
@@ -212,6 +213,9 @@ func (w *world) populate() *world {
 		view.TaskRemovedEvent("F1", "t0", true),
 		view.OfferEvent(&mesos.Offer{Id: &mesos.OfferID{Value: proto.String("O1")}, FrameworkId: frameworkID("F1"),
 			AgentId: &mesos.AgentID{Value: proto.String("S1")}, Hostname: proto.String("h1"), Resources: []*mesos.Resource{scalarOf("cpus", 1)}}),
+		view.WeightEvent(&mesos.WeightInfo{Role: proto.String("ops"), Weight: proto.Float64(2.5)}),
+		view.QuotaEvent(&quota.QuotaConfig{Role: proto.String("ops"), Guarantees: map[string]*mesos.Value_Scalar{"cpus": scalarOf("cpus", 1).Scalar},
+			Limits: map[string]*mesos.Value_Scalar{"cpus": scalarOf("cpus", 2).Scalar, "mem": scalarOf("mem", 0).Scalar}}),
 		&protocol.ViewEvent{Event: &protocol.ViewEvent_Synced{Synced: &protocol.Synced{}}},
 	)
 	return w

@@ -16,6 +16,7 @@ import (
 	mesos "muster/offers/mesos"
 	maintenance "muster/offers/mesos/maintenance"
 	master "muster/offers/mesos/master"
+	quota "muster/offers/mesos/quota"
 	scheduler "muster/offers/mesos/scheduler"
 	reflect "reflect"
 	sync "sync"
@@ -2501,6 +2502,7 @@ type ViewEvent struct {
 	//	*ViewEvent_InverseOffer
 	//	*ViewEvent_InverseOfferRemoved
 	//	*ViewEvent_Maintenance_
+	//	*ViewEvent_Quota
 	Event         isViewEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2723,6 +2725,15 @@ func (x *ViewEvent) GetMaintenance() *ViewEvent_Maintenance {
 	return nil
 }
 
+func (x *ViewEvent) GetQuota() *quota.QuotaConfig {
+	if x != nil {
+		if x, ok := x.Event.(*ViewEvent_Quota); ok {
+			return x.Quota
+		}
+	}
+	return nil
+}
+
 type isViewEvent_Event interface {
 	isViewEvent_Event()
 }
@@ -2779,7 +2790,7 @@ type ViewEvent_RecoveredAgent struct {
 }
 
 type ViewEvent_Role struct {
-	// Weight and quota of a role.
+	// A role that was given a weight: no more than that and its name is set.
 	Role *mesos.Role `protobuf:"bytes,13,opt,name=role,oneof"`
 }
 
@@ -2812,6 +2823,11 @@ type ViewEvent_InverseOfferRemoved struct {
 type ViewEvent_Maintenance_ struct {
 	// The whole of it, at every change.
 	Maintenance *ViewEvent_Maintenance `protobuf:"bytes,20,opt,name=maintenance,oneof"`
+}
+
+type ViewEvent_Quota struct {
+	// The quota of a role; one without guarantees and limits is none any more.
+	Quota *quota.QuotaConfig `protobuf:"bytes,21,opt,name=quota,oneof"`
 }
 
 func (*ViewEvent_Reset_) isViewEvent_Event() {}
@@ -2853,6 +2869,8 @@ func (*ViewEvent_InverseOffer) isViewEvent_Event() {}
 func (*ViewEvent_InverseOfferRemoved) isViewEvent_Event() {}
 
 func (*ViewEvent_Maintenance_) isViewEvent_Event() {}
+
+func (*ViewEvent_Quota) isViewEvent_Event() {}
 
 type Reset struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3629,7 +3647,7 @@ var File_protocol_protocol_proto protoreflect.FileDescriptor
 
 const file_protocol_protocol_proto_rawDesc = "" +
 	"\n" +
-	"\x17protocol/protocol.proto\x12\x12muster.protocol.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a#mesos/maintenance/maintenance.proto\x1a\x11mesos/offer.proto\x1a\x14mesos/resource.proto\x1a\x10mesos/task.proto\x1a\x19mesos/master/master.proto\x1a\x1fmesos/scheduler/scheduler.proto\"\xce\x04\n" +
+	"\x17protocol/protocol.proto\x12\x12muster.protocol.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a#mesos/maintenance/maintenance.proto\x1a\x11mesos/offer.proto\x1a\x17mesos/quota/quota.proto\x1a\x14mesos/resource.proto\x1a\x10mesos/task.proto\x1a\x19mesos/master/master.proto\x1a\x1fmesos/scheduler/scheduler.proto\"\xce\x04\n" +
 	"\rAgentToMaster\x12:\n" +
 	"\bregister\x18\x01 \x01(\v2\x1c.muster.protocol.v1.RegisterH\x00R\bregister\x124\n" +
 	"\x06update\x18\x02 \x01(\v2\x1a.muster.protocol.v1.UpdateH\x00R\x06update\x12=\n" +
@@ -3806,7 +3824,7 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x12scheduler_response\x18\x05 \x01(\v2\x1c.mesos.v1.scheduler.ResponseR\x11schedulerResponse\"'\n" +
 	"\x06Closed\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\"\xd5\x13\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"\x8a\x14\n" +
 	"\tViewEvent\x121\n" +
 	"\x05reset\x18\x01 \x01(\v2\x19.muster.protocol.v1.ResetH\x00R\x05reset\x124\n" +
 	"\x06synced\x18\x02 \x01(\v2\x1a.muster.protocol.v1.SyncedH\x00R\x06synced\x12>\n" +
@@ -3828,7 +3846,8 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x11operation_removed\x18\x11 \x01(\v2..muster.protocol.v1.ViewEvent.OperationRemovedH\x00R\x10operationRemoved\x12=\n" +
 	"\rinverse_offer\x18\x12 \x01(\v2\x16.mesos.v1.InverseOfferH\x00R\finverseOffer\x12`\n" +
 	"\x15inverse_offer_removed\x18\x13 \x01(\v2*.muster.protocol.v1.ViewEvent.OfferRemovedH\x00R\x13inverseOfferRemoved\x12M\n" +
-	"\vmaintenance\x18\x14 \x01(\v2).muster.protocol.v1.ViewEvent.MaintenanceH\x00R\vmaintenance\x1a\x83\x01\n" +
+	"\vmaintenance\x18\x14 \x01(\v2).muster.protocol.v1.ViewEvent.MaintenanceH\x00R\vmaintenance\x123\n" +
+	"\x05quota\x18\x15 \x01(\v2\x1b.mesos.v1.quota.QuotaConfigH\x00R\x05quota\x1a\x83\x01\n" +
 	"\x06Master\x12(\n" +
 	"\x04info\x18\x01 \x01(\v2\x14.mesos.v1.MasterInfoR\x04info\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12!\n" +
@@ -3960,10 +3979,11 @@ var file_protocol_protocol_proto_goTypes = []any{
 	(*mesos.Role)(nil),                              // 75: mesos.v1.Role
 	(*master.Response_GetExecutors_Executor)(nil),   // 76: mesos.v1.master.Response.GetExecutors.Executor
 	(*mesos.InverseOffer)(nil),                      // 77: mesos.v1.InverseOffer
-	(*mesos.MasterInfo)(nil),                        // 78: mesos.v1.MasterInfo
-	(*mesos.OfferID)(nil),                           // 79: mesos.v1.OfferID
-	(*maintenance.Schedule)(nil),                    // 80: mesos.v1.maintenance.Schedule
-	(*maintenance.ClusterStatus)(nil),               // 81: mesos.v1.maintenance.ClusterStatus
+	(*quota.QuotaConfig)(nil),                       // 78: mesos.v1.quota.QuotaConfig
+	(*mesos.MasterInfo)(nil),                        // 79: mesos.v1.MasterInfo
+	(*mesos.OfferID)(nil),                           // 80: mesos.v1.OfferID
+	(*maintenance.Schedule)(nil),                    // 81: mesos.v1.maintenance.Schedule
+	(*maintenance.ClusterStatus)(nil),               // 82: mesos.v1.maintenance.ClusterStatus
 }
 var file_protocol_protocol_proto_depIdxs = []int32{
 	2,   // 0: muster.protocol.v1.AgentToMaster.register:type_name -> muster.protocol.v1.Register
@@ -4066,30 +4086,31 @@ var file_protocol_protocol_proto_depIdxs = []int32{
 	77,  // 97: muster.protocol.v1.ViewEvent.inverse_offer:type_name -> mesos.v1.InverseOffer
 	45,  // 98: muster.protocol.v1.ViewEvent.inverse_offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
 	48,  // 99: muster.protocol.v1.ViewEvent.maintenance:type_name -> muster.protocol.v1.ViewEvent.Maintenance
-	58,  // 100: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
-	59,  // 101: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
-	59,  // 102: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
-	56,  // 103: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
-	66,  // 104: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
-	78,  // 105: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
-	58,  // 106: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	59,  // 107: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
-	51,  // 108: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
-	61,  // 109: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
-	58,  // 110: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	56,  // 111: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
-	79,  // 112: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
-	58,  // 113: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	56,  // 114: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
-	66,  // 115: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
-	56,  // 116: muster.protocol.v1.ViewEvent.OperationRemoved.agent_id:type_name -> mesos.v1.AgentID
-	80,  // 117: muster.protocol.v1.ViewEvent.Maintenance.schedule:type_name -> mesos.v1.maintenance.Schedule
-	81,  // 118: muster.protocol.v1.ViewEvent.Maintenance.status:type_name -> mesos.v1.maintenance.ClusterStatus
-	119, // [119:119] is the sub-list for method output_type
-	119, // [119:119] is the sub-list for method input_type
-	119, // [119:119] is the sub-list for extension type_name
-	119, // [119:119] is the sub-list for extension extendee
-	0,   // [0:119] is the sub-list for field type_name
+	78,  // 100: muster.protocol.v1.ViewEvent.quota:type_name -> mesos.v1.quota.QuotaConfig
+	58,  // 101: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
+	59,  // 102: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
+	59,  // 103: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
+	56,  // 104: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
+	66,  // 105: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
+	79,  // 106: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
+	58,  // 107: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	59,  // 108: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
+	51,  // 109: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
+	61,  // 110: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
+	58,  // 111: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	56,  // 112: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
+	80,  // 113: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
+	58,  // 114: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	56,  // 115: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
+	66,  // 116: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
+	56,  // 117: muster.protocol.v1.ViewEvent.OperationRemoved.agent_id:type_name -> mesos.v1.AgentID
+	81,  // 118: muster.protocol.v1.ViewEvent.Maintenance.schedule:type_name -> mesos.v1.maintenance.Schedule
+	82,  // 119: muster.protocol.v1.ViewEvent.Maintenance.status:type_name -> mesos.v1.maintenance.ClusterStatus
+	120, // [120:120] is the sub-list for method output_type
+	120, // [120:120] is the sub-list for method input_type
+	120, // [120:120] is the sub-list for extension type_name
+	120, // [120:120] is the sub-list for extension extendee
+	0,   // [0:120] is the sub-list for field type_name
 }
 
 func init() { file_protocol_protocol_proto_init() }
@@ -4159,6 +4180,7 @@ func file_protocol_protocol_proto_init() {
 		(*ViewEvent_InverseOffer)(nil),
 		(*ViewEvent_InverseOfferRemoved)(nil),
 		(*ViewEvent_Maintenance_)(nil),
+		(*ViewEvent_Quota)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

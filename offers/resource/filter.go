@@ -114,6 +114,26 @@ func (s Set) Named(names ...string) Set {
 	})
 }
 
+// Scalars is all amounts, volumes among them.
+func (s Set) Scalars() Set {
+	out := Set{}
+	for i, n := 0, s.len(); i < n; i++ {
+		p := s.at(i)
+		q := part{alloc: p.alloc, kind: p.kind, base: p.base}
+		if p.more != nil {
+			var values []value
+			for _, v := range p.more.values {
+				if v.typ == typeScalar {
+					values = append(values, v)
+				}
+			}
+			q.more = newMore(values, p.more.volumes)
+		}
+		out.push(q)
+	}
+	return out
+}
+
 // Without is what has none of the names.
 func (s Set) Without(names ...string) Set { return s.Sub(s.Named(names...)) }
 

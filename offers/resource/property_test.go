@@ -126,6 +126,7 @@ func TestSetLaws(t *testing.T) {
 		hold("reserved and unreserved", a.Reserved().Add(a.Unreserved()).Equal(a))
 		hold("revocable and not", a.Revocable().Add(a.NonRevocable()).Equal(a))
 		hold("shared and not", a.Shared().Add(a.NonShared()).Equal(a))
+		hold("scalars", a.Scalars().Quantities().Equal(a.Quantities()) && len(a.Scalars().Ranges("ports")) == 0 && a.Contains(a.Scalars()))
 		hold("names", a.Named(a.Names()...).Equal(a) && a.Without(a.Names()...).Empty())
 		hold("allocate twice", a.Allocate("x").Allocate("y").Equal(a.Allocate("y")))
 		hold("unallocate keeps amounts", a.Unallocate().NonShared().Quantities().Equal(a.NonShared().Quantities()))

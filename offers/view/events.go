@@ -5,6 +5,7 @@ import (
 
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
+	"muster/offers/mesos/quota"
 	"muster/offers/protocol"
 )
 
@@ -16,8 +17,11 @@ func (v *View) Events() []*protocol.ViewEvent {
 	if v.master != nil {
 		add(&protocol.ViewEvent{Event: &protocol.ViewEvent_Master_{Master: v.master}})
 	}
-	for _, r := range v.roles.values() {
-		add(&protocol.ViewEvent{Event: &protocol.ViewEvent_Role{Role: r}})
+	for _, w := range v.Weights() {
+		add(WeightEvent(w))
+	}
+	for _, c := range v.quotas.values() {
+		add(QuotaEvent(c))
 	}
 	for _, a := range v.recovered.values() {
 		add(&protocol.ViewEvent{Event: &protocol.ViewEvent_RecoveredAgent{RecoveredAgent: a}})
@@ -115,6 +119,16 @@ func TaskEvent(t *mesos.Task, status *mesos.TaskStatus, unreachable bool) *proto
 func TaskRemovedEvent(framework, task string, completed bool) *protocol.ViewEvent {
 	return &protocol.ViewEvent{Event: &protocol.ViewEvent_TaskRemoved_{TaskRemoved: &protocol.ViewEvent_TaskRemoved{
 		FrameworkId: &mesos.FrameworkID{Value: &framework}, TaskId: &mesos.TaskID{Value: &task}, Completed: proto.Bool(completed)}}}
+}
+
+// WeightEvent tells of a role's weight.
+func WeightEvent(w *mesos.WeightInfo) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_Role{Role: &mesos.Role{Name: proto.String(w.GetRole()), Weight: w.Weight}}}
+}
+
+// QuotaEvent tells of a role's quota, or that it has none any more.
+func QuotaEvent(c *quota.QuotaConfig) *protocol.ViewEvent {
+	return &protocol.ViewEvent{Event: &protocol.ViewEvent_Quota{Quota: c}}
 }
 
 // OfferEvent tells of an outstanding offer.

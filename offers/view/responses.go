@@ -1,15 +1,9 @@
 package view
 
 import (
-	"maps"
-	"slices"
-
-	"google.golang.org/protobuf/proto"
-
 	"muster/offers/mesos"
 	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/master"
-	"muster/offers/resource"
 )
 
 // GetState returns the payload of GET_STATE and of SUBSCRIBED on the operator's event stream.
@@ -101,59 +95,4 @@ func (v *View) GetMaster() *master.Response_GetMaster {
 	return &master.Response_GetMaster{
 		MasterInfo: v.master.Info, StartTime: v.master.ElectedTime, ElectedTime: v.master.ElectedTime,
 	}
-}
-
-// GetRoles returns the payload of GET_ROLES.
-func (v *View) GetRoles() *master.Response_GetRoles {
-	return &master.Response_GetRoles{Roles: v.Roles()}
-}
-
-// Roles returns every role that a framework has subscribed to or that has a
-// weight, by name, with its frameworks and what they hold or are offered.
-func (v *View) Roles() []*mesos.Role {
-	roles := map[string]*mesos.Role{}
-	role := func(name string) *mesos.Role {
-		r := roles[name]
-		if r == nil {
-			r = &mesos.Role{Name: proto.String(name), Weight: proto.Float64(1)}
-			roles[name] = r
-		}
-		return r
-	}
-	for _, r := range v.roles.values() {
-		role(r.GetName()).Weight = proto.Float64(r.GetWeight())
-	}
-	held := map[string][]resource.Set{}
-	for _, f := range v.Frameworks() {
-		for _, name := range frameworkRoles(f.GetFrameworkInfo()) {
-			r := role(name)
-			r.Frameworks = append(r.Frameworks, f.GetFrameworkInfo().GetId())
-		}
-		for _, rs := range [][]*mesos.Resource{f.GetAllocatedResources(), f.GetOfferedResources()} {
-			set, err := resource.FromProto(rs)
-			if err != nil {
-				continue // a leader of another version sums what this one cannot read
-			}
-			for _, name := range set.AllocatedRoles() {
-				role(name)
-				held[name] = append(held[name], set.AllocatedTo(name).Unallocate())
-			}
-		}
-	}
-	out := make([]*mesos.Role, 0, len(roles))
-	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		roles[name].Resources = resource.Sum(held[name]...).Proto()
-		out = append(out, roles[name])
-	}
-	return out
-}
-
-// frameworkRoles returns the roles a framework is subscribed to.
-func frameworkRoles(info *mesos.FrameworkInfo) []string {
-	for _, c := range info.GetCapabilities() {
-		if c.GetType() == mesos.FrameworkInfo_Capability_MULTI_ROLE {
-			return info.GetRoles()
-		}
-	}
-	return []string{info.GetRole()}
 }

@@ -5,6 +5,7 @@ import (
 
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
+	"muster/offers/mesos/quota"
 	"muster/offers/protocol"
 )
 
@@ -30,7 +31,8 @@ type View struct {
 	maintenance *protocol.ViewEvent_Maintenance // nil: none was ever planned
 	executors   table[string, *master.Response_GetExecutors_Executor]
 	operations  table[string, *mesos.Operation] // by agent and UUID
-	roles       table[string, *mesos.Role]
+	roles       table[string, *mesos.Role]      // that were given a weight
+	quotas      table[string, *quota.QuotaConfig]
 }
 
 // framework is one framework with its tasks.
@@ -61,6 +63,7 @@ func (v *View) Clone() *View {
 	c.executors = v.executors.clone()
 	c.operations = v.operations.clone()
 	c.roles = v.roles.clone()
+	c.quotas = v.quotas.clone()
 	for _, f := range v.frameworks.m {
 		if !f.shared { // frozen ones may be read elsewhere by now
 			f.shared = true
@@ -132,6 +135,12 @@ func (v *View) Apply(e *protocol.ViewEvent) {
 		v.recovered.set(id, e.RecoveredAgent)
 	case *protocol.ViewEvent_Role:
 		v.roles.set(e.Role.GetName(), e.Role)
+	case *protocol.ViewEvent_Quota:
+		if len(e.Quota.GetGuarantees())+len(e.Quota.GetLimits()) == 0 {
+			v.quotas.delete(e.Quota.GetRole())
+		} else {
+			v.quotas.set(e.Quota.GetRole(), e.Quota)
+		}
 	case *protocol.ViewEvent_Executor:
 		info := e.Executor.GetExecutorInfo()
 		v.executors.set(executorKey(info.GetFrameworkId().GetValue(), e.Executor.GetAgentId().GetValue(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"muster/offers/mesos"
 	"muster/offers/mesos/maintenance"
 	"muster/offers/mesos/master"
+	"muster/offers/mesos/quota"
 	"muster/offers/protocol"
 )
 
@@ -49,7 +51,7 @@ func executor(framework, agent, id string) *master.Response_GetExecutors_Executo
 func random(r *rand.Rand) *protocol.ViewEvent {
 	pick := func(kind string, n int) string { return fmt.Sprintf("%s%d", kind, r.IntN(n)) }
 	f, a, t := pick("f", 4), pick("a", 4), pick("t", 30)
-	switch r.IntN(19) {
+	switch r.IntN(21) {
 	case 0:
 		return AgentEvent(agent(a))
 	case 1:
@@ -84,8 +86,12 @@ func random(r *rand.Rand) *protocol.ViewEvent {
 			MachineIds: []*mesos.MachineID{{Hostname: proto.String(a)}}}}}, Status: &maintenance.ClusterStatus{}})
 	case 14:
 		return ExecutorRemovedEvent(f, a, pick("e", 3))
+	case 18:
+		return QuotaEvent(quotaOf(pick("r", 3), float64(r.IntN(3))))
+	case 19:
+		return QuotaEvent(&quota.QuotaConfig{Role: proto.String(pick("r", 3))})
 	default:
-		return &protocol.ViewEvent{Event: &protocol.ViewEvent_Role{Role: &mesos.Role{Name: proto.String(pick("r", 3)), Weight: proto.Float64(2)}}}
+		return WeightEvent(&mesos.WeightInfo{Role: proto.String(pick("r", 3)), Weight: proto.Float64(2)})
 	}
 }
 
@@ -97,6 +103,8 @@ func same(t *testing.T, what string, a, b *View) {
 		"frameworks": proto.Equal(a.GetFrameworks(), b.GetFrameworks()),
 		"executors":  proto.Equal(a.GetExecutors(), b.GetExecutors()),
 		"roles":      proto.Equal(a.GetRoles(), b.GetRoles()),
+		"quotas":     proto.Equal(a.GetQuota(), b.GetQuota()),
+		"weights":    proto.Equal(a.GetWeights(), b.GetWeights()),
 		"master":     proto.Equal(a.GetMaster(), b.GetMaster()),
 		"schedule":   proto.Equal(a.GetMaintenanceSchedule(), b.GetMaintenanceSchedule()),
 		"status":     proto.Equal(a.GetMaintenanceStatus(), b.GetMaintenanceStatus()),
@@ -242,25 +250,48 @@ func TestFrameworksComeWithTheirOffers(t *testing.T) {
 	}
 }
 
-func TestRolesSumUpWhatTheirFrameworksHold(t *testing.T) {
+func TestRolesSumUpWhatTheyAndThoseBelowHave(t *testing.T) {
 	v := New()
-	f := fact("f", "a", "b")
-	f.AllocatedResources = []*mesos.Resource{scalar("cpus", 1, "a")}
-	f.OfferedResources = []*mesos.Resource{scalar("cpus", 2, "a"), scalar("mem", 5, "b")}
+	f := fact("f", "a/x", "b")
+	f.AllocatedResources = []*mesos.Resource{scalar("cpus", 1, "a/x"), scalar("tokens", 2, "a/x")}
+	f.OfferedResources = []*mesos.Resource{scalar("cpus", 2, "a/x"), scalar("mem", 5, "b")}
+	revocable := scalar("cpus", 3, "b")
+	revocable.Revocable = &mesos.Resource_RevocableInfo{}
+	f.AllocatedResources = append(f.AllocatedResources, revocable)
 	v.Apply(FrameworkEvent(f))
 	v.Apply(FrameworkEvent(fact("g")))
-	v.Apply(&protocol.ViewEvent{Event: &protocol.ViewEvent_Role{Role: &mesos.Role{Name: proto.String("w"), Weight: proto.Float64(3)}}})
+	a := agent("a")
+	reserved := scalar("mem", 7, "")
+	reserved.AllocationInfo = nil
+	reserved.Reservations = []*mesos.Resource_ReservationInfo{{Type: mesos.Resource_ReservationInfo_STATIC.Enum(), Role: proto.String("a")}}
+	a.TotalResources = []*mesos.Resource{reserved}
+	v.Apply(AgentEvent(a))
+	v.Apply(WeightEvent(&mesos.WeightInfo{Role: proto.String("w"), Weight: proto.Float64(3)}))
+	v.Apply(QuotaEvent(quotaOf("q/r", 4)))
+	v.Apply(QuotaEvent(quotaOf("gone", 4)))
+	v.Apply(QuotaEvent(&quota.QuotaConfig{Role: proto.String("gone")}))
 	var got []string
 	for _, r := range v.Roles() {
-		line := fmt.Sprint(r.GetName(), " ", r.GetWeight(), " ", len(r.GetFrameworks()))
-		for _, res := range r.GetResources() {
-			line += fmt.Sprint(" ", res.GetName(), " ", res.GetScalar().GetValue())
-		}
-		got = append(got, line)
+		got = append(got, fmt.Sprintf("%s weight %g frameworks %d guarantee %s limit %s consumed %s allocated %s offered %s reserved %s",
+			r.Name, r.Weight, len(r.Frameworks), r.Guarantees, r.Limits, r.Consumed, r.Allocated, r.Offered, r.Reserved))
 	}
-	if want := []string{"* 1 1", "a 1 1 cpus 3", "b 1 1 mem 5", "w 3 0"}; !slices.Equal(got, want) {
-		t.Errorf("roles %q, want %q", got, want)
+	want := []string{
+		"* weight 1 frameworks 1 guarantee  limit  consumed  allocated  offered  reserved ",
+		"a weight 1 frameworks 0 guarantee  limit  consumed cpus:1;mem:7;tokens:2 allocated cpus:1;tokens:2 offered cpus:2 reserved mem:7",
+		"a/x weight 1 frameworks 1 guarantee  limit  consumed cpus:1;tokens:2 allocated cpus:1;tokens:2 offered cpus:2 reserved ",
+		"b weight 1 frameworks 1 guarantee  limit  consumed  allocated cpus:3 offered mem:5 reserved ",
+		"q weight 1 frameworks 0 guarantee  limit  consumed  allocated  offered  reserved ",
+		"q/r weight 1 frameworks 0 guarantee cpus:4 limit cpus:4 consumed  allocated  offered  reserved ",
+		"w weight 3 frameworks 0 guarantee  limit  consumed  allocated  offered  reserved ",
 	}
+	if !slices.Equal(got, want) {
+		t.Errorf("roles\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func quotaOf(role string, cpus float64) *quota.QuotaConfig {
+	amounts := map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(cpus)}}
+	return &quota.QuotaConfig{Role: proto.String(role), Guarantees: amounts, Limits: amounts}
 }
 
 func TestWhatIsEmptyDoesNotBreakIt(t *testing.T) {
