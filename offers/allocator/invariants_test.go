@@ -26,6 +26,7 @@ func (s *simulation) checkNothingLeft(t *rapid.T) {
 				if !f.caps.Revocable {
 					set = set.NonRevocable()
 				}
+				set = set.Chop(allowance(s.a, c.role))
 				minimum := s.a.cfg.MinAllocatable
 				if c.minimum != nil {
 					minimum = c.minimum
@@ -116,6 +117,7 @@ func (s *simulation) checkAccounts(t *rapid.T) {
 			}
 		}
 	}
+	s.checkCharges(t)
 	for _, r := range s.a.roles {
 		if r.clients.n != clients[r.name] || r.users == 0 {
 			t.Fatalf("role %s: %d clients of %d, %d users", r.name, r.clients.n, clients[r.name], r.users)

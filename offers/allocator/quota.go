@@ -43,7 +43,6 @@ func (a *Allocator) SetQuota(now time.Time, name string, guarantees resource.Qua
 		a.release(r)
 		a.quotas--
 	}
-	r.each(a.freshen)
 	a.all, a.requota = true, true
 	a.release(r)
 }
@@ -129,8 +128,9 @@ func (a *Allocator) charge(r *role, plus, minus resource.Quantities) {
 		need := q.needAfter(resource.Quantities{}, resource.Quantities{})
 		owed := &r.parent.quota.owed
 		*owed = owed.Sub(q.need).Add(need)
+		more := !q.need.Contains(need)
 		q.need = need
-		if !minus.Empty() && (q.bound || r.below.key.rank == barred) && !q.eased {
+		if !minus.Empty() && (more || q.bound || r.below.key.rank == barred) && !q.eased {
 			q.eased = true
 			a.eased = append(a.eased, r)
 		}
@@ -139,7 +139,8 @@ func (a *Allocator) charge(r *role, plus, minus resource.Quantities) {
 }
 
 // ease lets those try again who were given less because of quotas that have
-// more room now, and offers again what was kept for guarantees if less is. It is
+// more room now or are owed more, and offers again what was kept for guarantees
+// if less is. It is
 // done once in a batch: or whatever a role at its limit gives back would have
 // all that is left in the cluster looked at again.
 func (a *Allocator) ease() {
@@ -147,7 +148,10 @@ func (a *Allocator) ease() {
 		r.quota.eased, r.quota.bound = false, false
 		r.each(a.freshen)
 	}
-	a.eased, a.requota = a.eased[:0], false
+	if a.requota {
+		a.root.each(a.freshen)
+	}
+	a.eased, a.requota = nil, false
 	if !a.moreSurplus() {
 		return
 	}

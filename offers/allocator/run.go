@@ -109,8 +109,12 @@ func (r *run) visitAll(agents []*agent) {
 // visit offers what the agent has to the most entitled clients that want it.
 func (r *run) visit(ag *agent) {
 	r.arrive(ag)
+	alone := ag.quiet && len(r.fresh) <= few // the others would say what they said
+	if !alone {
+		ag.kept = false
+	}
 	switch {
-	case ag.quiet && len(r.fresh) <= few:
+	case alone:
 		r.visitFew(r.fresh)
 	case r.guarantees:
 		r.root.walkOwed(r.Allocator, r.visitRole)

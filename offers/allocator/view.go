@@ -26,7 +26,6 @@ type view struct {
 
 // arrive turns to an agent.
 func (r *run) arrive(ag *agent) {
-	ag.kept = false
 	r.agent, r.under, r.cut = ag, nil, false
 	r.changed()
 }
