@@ -136,21 +136,28 @@ func (it *item) fairness(a *Allocator) key {
 }
 
 func (o *order) rebuild(a *Allocator) {
-	all := make([]entry, 0, o.n)
-	for _, block := range o.blocks {
-		for _, e := range block {
-			e.item.key = e.item.fairness(a)
-			e.item.pending = false
-			all = append(all, entry{e.item.key, e.item})
-		}
+	o.pending, o.version = o.pending[:0], a.version
+	if len(o.blocks) == 1 {
+		renew(a, o.blocks[0])
+		return
 	}
-	slices.SortFunc(all, entry.compare)
+	all := slices.Concat(o.blocks...)
+	renew(a, all)
 	clear(o.blocks)
 	o.blocks = o.blocks[:0]
 	for part := range slices.Chunk(all, maxBlock/2) {
 		o.blocks = append(o.blocks, append(make([]entry, 0, maxBlock), part...))
 	}
-	o.pending, o.version = o.pending[:0], a.version
+}
+
+// renew gives the entries their keys and sorts them.
+func renew(a *Allocator, entries []entry) {
+	for i := range entries {
+		it := entries[i].item
+		it.key, it.pending = it.fairness(a), false
+		entries[i].key = it.key
+	}
+	slices.SortFunc(entries, entry.compare)
 }
 
 // find returns the block and the position that e has or should have.
@@ -171,7 +178,7 @@ func (o *order) place(it *item) {
 	b, i := o.find(e)
 	if b == len(o.blocks) {
 		if b == 0 {
-			o.blocks = append(o.blocks, o.block())
+			o.blocks = append(o.blocks, o.block(1)) // most roles have a single framework
 		} else {
 			b--
 			i = len(o.blocks[b])
@@ -180,19 +187,19 @@ func (o *order) place(it *item) {
 	o.blocks[b] = slices.Insert(o.blocks[b], i, e)
 	o.n++
 	if block := o.blocks[b]; len(block) == maxBlock {
-		upper := append(o.block(), block[maxBlock/2:]...)
+		upper := append(o.block(maxBlock), block[maxBlock/2:]...)
 		clear(block[maxBlock/2:])
 		o.blocks[b] = block[:maxBlock/2]
 		o.blocks = slices.Insert(o.blocks, b+1, upper)
 	}
 }
 
-// block returns an empty one.
-func (o *order) block() []entry {
+// block returns an empty one with space for n at the least, which grows.
+func (o *order) block(n int) []entry {
 	block := o.spare
 	o.spare = nil
-	if block == nil {
-		block = make([]entry, 0, maxBlock)
+	if cap(block) < n {
+		block = make([]entry, 0, n)
 	}
 	return block
 }
