@@ -38,6 +38,14 @@ type Config struct {
 	Heartbeat    time.Duration `mapstructure:"heartbeat"`     // of the quorum [500ms]
 	OfferTimeout time.Duration `mapstructure:"offer_timeout"` // how long an offer may be held [5m]
 
+	PingTimeout       time.Duration `mapstructure:"agent_ping_timeout"`       // how often an agent is to be heard of [15s]
+	PingTimeouts      int           `mapstructure:"max_agent_ping_timeouts"`  // so many of them missed, and it is unreachable [5]
+	ReregisterTimeout time.Duration `mapstructure:"agent_reregister_timeout"` // how long it may be away when its link broke or the leader changed [10m]
+	RemovalRateLimit  string        `mapstructure:"agent_removal_rate_limit"` // of agents given up, as "1/10m" [no limit]
+	RegistryGC        time.Duration `mapstructure:"registry_gc_interval"`     // how often agents that are unreachable or gone are forgotten [15m]
+	RegistryAge       time.Duration `mapstructure:"registry_max_agent_age"`   // after so long [2 weeks]
+	RegistryCount     int           `mapstructure:"registry_max_agent_count"` // or beyond so many of them [102400]
+
 	MinAllocatable   string `mapstructure:"min_allocatable_resources"`              // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
 	ConstraintMemory int    `mapstructure:"offer_constraints_re2_max_mem"`          // bytes that a regular expression in offer constraints may take [4096]
 	ConstraintSize   int    `mapstructure:"offer_constraints_re2_max_program_size"` // instructions that it may have [100]
@@ -92,7 +100,12 @@ func (c Config) Defaults() (Config, error) {
 			return c, fmt.Errorf("%w: %s: %s can be reached from other hosts: give credentials (secrets), or listen on 127.0.0.1", ErrConfig, name, addr)
 		}
 	}
-	for name, d := range map[string]time.Duration{"heartbeat": c.Heartbeat, "offer_timeout": c.OfferTimeout} {
+	for name, d := range map[string]time.Duration{
+		"heartbeat": c.Heartbeat, "offer_timeout": c.OfferTimeout,
+		"agent_ping_timeout":       c.PingTimeout,
+		"agent_reregister_timeout": c.ReregisterTimeout, "registry_gc_interval": c.RegistryGC,
+		"registry_max_agent_age": c.RegistryAge,
+	} {
 		if d < 0 {
 			return c, fmt.Errorf("%w: %s: %v is negative", ErrConfig, name, d)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
@@ -18,6 +19,10 @@ func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
 		"a minimum that is no quantity":      {MinAllocatable: "cpus:0.01|ports:[1-2]"},
 		"a minimum of nothing":               {MinAllocatable: "cpus:0.01|"},
 		"patterns of negative size":          {ConstraintSize: -1},
+		"a negative count of silences":       {PingTimeouts: -1},
+		"a negative time to come back":       {ReregisterTimeout: -1},
+		"a limit of removals without a time": {RemovalRateLimit: "1"},
+		"a limit of no removals":             {RemovalRateLimit: "0/10m"},
 	} {
 		if _, err := c.Defaults(); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %v", name, err)
@@ -37,5 +42,21 @@ func TestOthersAreToldAnAddressTheyCanDial(t *testing.T) {
 		if err != nil || got.Addr().IsUnspecified() || got.Port() != 5050 {
 			t.Errorf("%s became %s (%v)", listen, told(listen), err)
 		}
+	}
+}
+
+func TestRemovalRateLimits(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 0, "1/10m": 10 * time.Minute, "2/10mins": 5 * time.Minute, "1/90secs": 90 * time.Second} {
+		c, err := (Config{RemovalRateLimit: text}).policy()
+		if err != nil || c.AgentRemovalInterval != want {
+			t.Errorf("%q: %s, %v", text, c.AgentRemovalInterval, err)
+		}
+	}
+}
+
+func TestSilenceIsCountedInPings(t *testing.T) {
+	c, err := (Config{PingTimeouts: 2}).policy()
+	if err != nil || c.AgentTimeout != 30*time.Second {
+		t.Errorf("%s, %v", c.AgentTimeout, err)
 	}
 }

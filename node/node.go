@@ -110,14 +110,20 @@ func (n *Node) agentConfig() agent.Config {
 	c := agent.Config{
 		Dir: n.cfg.agentDir(), Hostname: n.cfg.Hostname, IP: ip, Port: port,
 		Resources: n.cfg.Resources, Attributes: n.cfg.Attributes, Version: n.cfg.Version,
-	}
-	if n.cfg.Region != "" || n.cfg.Zone != "" {
-		c.Domain = &mesos.DomainInfo{FaultDomain: &mesos.DomainInfo_FaultDomain{
-			Region: &mesos.DomainInfo_FaultDomain_RegionInfo{Name: proto.String(n.cfg.Region)},
-			Zone:   &mesos.DomainInfo_FaultDomain_ZoneInfo{Name: proto.String(n.cfg.Zone)},
-		}}
+		Domain: n.domain(),
 	}
 	return c
+}
+
+// domain tells where this node is, nil when nobody said. Both names are required.
+func (n *Node) domain() *mesos.DomainInfo {
+	if n.cfg.Region == "" && n.cfg.Zone == "" {
+		return nil
+	}
+	return &mesos.DomainInfo{FaultDomain: &mesos.DomainInfo_FaultDomain{
+		Region: &mesos.DomainInfo_FaultDomain_RegionInfo{Name: proto.String(n.cfg.Region)},
+		Zone:   &mesos.DomainInfo_FaultDomain_ZoneInfo{Name: proto.String(n.cfg.Zone)},
+	}}
 }
 
 // masterInfo describes this node as the leading master.
@@ -128,8 +134,10 @@ func (n *Node) masterInfo(id string) *mesos.MasterInfo {
 		Id: &id, Ip: proto.Uint32(networkOrder(ip)), Port: proto.Uint32(uint32(port)),
 		Pid: proto.String("master@" + address), Hostname: proto.String(n.cfg.Hostname), Version: proto.String(n.cfg.Version),
 		Address: &mesos.Address{Hostname: proto.String(n.cfg.Hostname), Ip: proto.String(ip), Port: proto.Int32(int32(port))},
+		Domain:  n.domain(),
 		Capabilities: []*mesos.MasterInfo_Capability{
 			{Type: mesos.MasterInfo_Capability_AGENT_UPDATE.Enum()},
+			{Type: mesos.MasterInfo_Capability_AGENT_DRAINING.Enum()},
 		},
 	}
 }

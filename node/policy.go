@@ -1,9 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"muster/offers"
 	"muster/offers/allocator"
@@ -14,9 +17,24 @@ import (
 func (c Config) policy() (offers.Config, error) {
 	out := offers.Config{
 		OfferTimeout:       c.OfferTimeout,
+		AgentHeartbeat:     c.PingTimeout,
+		ReregisterTimeout:  c.ReregisterTimeout,
+		RegistryGCInterval: c.RegistryGC,
+		AgentAge:           c.RegistryAge,
+		AgentCount:         c.RegistryCount,
 		ConstraintPatterns: allocator.PatternLimits{ProgramSize: c.ConstraintSize, Memory: c.ConstraintMemory},
 	}
-	for name, n := range map[string]int{"offer_constraints_re2_max_mem": c.ConstraintMemory, "offer_constraints_re2_max_program_size": c.ConstraintSize} {
+	if c.PingTimeout > 0 || c.PingTimeouts > 0 {
+		out.AgentTimeout = cmp.Or(c.PingTimeout, 15*time.Second) * time.Duration(cmp.Or(c.PingTimeouts, 5))
+	}
+	var err error
+	if out.AgentRemovalInterval, err = removalInterval(c.RemovalRateLimit); err != nil {
+		return out, fmt.Errorf("%w: agent_removal_rate_limit: %w", ErrConfig, err)
+	}
+	for name, n := range map[string]int{
+		"max_agent_ping_timeouts": c.PingTimeouts, "registry_max_agent_count": c.RegistryCount,
+		"offer_constraints_re2_max_mem": c.ConstraintMemory, "offer_constraints_re2_max_program_size": c.ConstraintSize,
+	} {
 		if n < 0 {
 			return out, fmt.Errorf("%w: %s: %d is negative", ErrConfig, name, n)
 		}
@@ -35,4 +53,23 @@ func (c Config) policy() (offers.Config, error) {
 		out.MinAllocatable = append(out.MinAllocatable, q)
 	}
 	return out, nil
+}
+
+// removalInterval reads a limit such as "1/10m", so many agents in so long, and
+// returns the time between two of them. "mins", "secs" and "hrs" are Mesos's words.
+func removalInterval(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	count, span, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is no limit: expecting a count of agents and a duration, as in 1/10m", text)
+	}
+	span = strings.NewReplacer("mins", "m", "secs", "s", "hrs", "h").Replace(span)
+	d, err := time.ParseDuration(span)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is no limit: expecting a count of agents and a duration, as in 1/10m", text)
+	}
+	return d / time.Duration(n), nil
 }

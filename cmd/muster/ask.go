@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,12 +51,19 @@ func nodesCommand() *cobra.Command {
 		if err := nodes.GetJSON(c.Context(), "/muster/v1/nodes", &view); err != nil {
 			return err
 		}
+		states, err := agentStates(c, nodes)
+		if err != nil {
+			return err
+		}
 		return show(c, view, func(out *printer) {
 			var rows [][]string
 			for _, n := range view.Nodes {
 				state := "up " + since(n.Started)
 				if !n.Alive {
 					state = "silent for " + since(n.LastSeen)
+				}
+				if s := states(n.AgentAPI); s != "" {
+					state += ", " + s
 				}
 				rows = append(rows, []string{n.Name, n.Role, state, n.API, n.AgentAPI, n.Zone, n.Version, shortID(string(n.Peer))})
 			}
@@ -147,10 +155,7 @@ func agentsCommand() *cobra.Command {
 		return showResponse(c, r.GetGetAgents(), func(out *printer) {
 			var rows [][]string
 			for _, a := range r.GetGetAgents().GetAgents() {
-				state := "active"
-				if !a.GetActive() {
-					state = "inactive"
-				}
+				state := cmp.Or(agentState(a), "active")
 				used, total := scalars(a.GetAllocatedResources()), scalars(a.GetTotalResources())
 				rows = append(rows, []string{
 					a.GetAgentInfo().GetId().GetValue(), a.GetAgentInfo().GetHostname(), state,

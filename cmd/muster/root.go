@@ -47,12 +47,14 @@ Run something:            muster run -- echo hello`,
 	c.AddGroup(
 		&cobra.Group{ID: "node", Title: "Nodes:"},
 		&cobra.Group{ID: "use", Title: "Use a cluster:"},
+		&cobra.Group{ID: "operate", Title: "Operate a cluster:"},
 		&cobra.Group{ID: "ask", Title: "Ask a cluster:"},
 	)
 	c.AddCommand(
 		daemonCommand(), initCommand(), joinCommand(), devCommand(), purgeCommand(), replayCommand(),
 		runCommand(), logsCommand(),
 		quotaCommand(), weightCommand(),
+		drainCommand(), deactivateCommand(), reactivateCommand(), goneCommand(), maintenanceCommand(),
 		nodesCommand(), agentsCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),
 	)
 	return c

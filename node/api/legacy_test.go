@@ -173,7 +173,12 @@ func TestLegacyRequestsThatAreRefused(t *testing.T) {
 		{"POST /quota", "", 400, "Failed to parse set quota request JSON ''"},
 		{"DELETE /quota", "", 400, "name the role behind /quota/"},
 		{"POST /reserve", "", 501, "/reserve is not supported"},
-		{"POST /machine/down", "", 501, "not supported"},
+		{"GET /machine/down", "", 405, "Expecting one of { 'POST' }"},
+		{"POST /machine/down", "{}", 400, "Failed to parse the machines: expecting a JSON array"},
+		{"POST /machine/up", `[{"hostname":1.5}]`, 400, "Failed to parse the machines"},
+		{"PUT /maintenance/schedule", "", 405, "Expecting one of"},
+		{"POST /maintenance/status", "", 405, "Expecting one of { 'GET' }"},
+		{"POST /maintenance/schedule", "[]", 400, "Failed to parse the maintenance schedule"},
 	} {
 		wantSingle(t, do(w.handler, request(c.line, c.body)), c.code, c.text)
 	}
@@ -190,6 +195,28 @@ func TestTeardown(t *testing.T) {
 		if len(sent) != 1 || sent[0].GetOperate().GetCall().GetTeardown().GetFrameworkId().GetValue() != "F1" {
 			t.Fatalf("sent %v", sent)
 		}
+	}
+}
+
+func TestMachinesAreMaintained(t *testing.T) {
+	w := newWorld(t).lead()
+	wantSingle(t, do(w.handler, request("POST /machine/down", `[{"hostname":"a"},{"ip":"10.0.0.1"}]`)), 200, "")
+	wantSingle(t, do(w.handler, request("POST /master/machine/up", `[{"hostname":"a"}]`)), 200, "")
+	wantSingle(t, do(w.handler, request("POST /maintenance/schedule",
+		`{"windows":[{"machine_ids":[{"hostname":"a"}],"unavailability":{"start":{"nanoseconds":5}}}]}`)), 200, "")
+	sent := w.up.take()
+	if len(sent) != 3 {
+		t.Fatalf("sent %v", sent)
+	}
+	if ids := sent[0].GetOperate().GetCall().GetStartMaintenance().GetMachines(); len(ids) != 2 || ids[1].GetIp() != "10.0.0.1" {
+		t.Errorf("down: %v", ids)
+	}
+	if ids := sent[1].GetOperate().GetCall().GetStopMaintenance().GetMachines(); len(ids) != 1 || ids[0].GetHostname() != "a" {
+		t.Errorf("up: %v", ids)
+	}
+	windows := sent[2].GetOperate().GetCall().GetUpdateMaintenanceSchedule().GetSchedule().GetWindows()
+	if len(windows) != 1 || windows[0].GetUnavailability().GetStart().GetNanoseconds() != 5 {
+		t.Errorf("schedule: %v", windows)
 	}
 }
 

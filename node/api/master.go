@@ -51,10 +51,11 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	mux.handle("/quota", m.quota)
 	mux.handle("/quota/{role...}", m.quota)
 	mux.handle("/weights", m.weights)
-	mux.handle("/maintenance/schedule", nothing("maintenance", `{}`))
-	mux.handle("/maintenance/status", nothing("maintenance", `{}`))
+	mux.handle("/maintenance/schedule", m.maintenanceSchedule)
+	mux.handle("/maintenance/status", m.maintenanceStatus)
+	mux.handle("/machine/down", m.machineDown)
+	mux.handle("/machine/up", m.machineUp)
 	mux.absent("this cluster has no reservations made at run time", "/reserve", "/unreserve", "/create-volumes", "/destroy-volumes")
-	mux.absent("this cluster has no maintenance of machines", "/machine/down", "/machine/up")
 	common(mux, cfg, files, set)
 	mux.Handle("/", ui.Handler())
 	for pattern, h := range extra {
@@ -78,16 +79,6 @@ func (m *masterAPI) read(build func(*writer, *http.Request, *view.View) error) f
 			return err
 		}
 		return writeEncoded(w, r, out.b)
-	}
-}
-
-// nothing answers reads of what this cluster has none of, and refuses to change it.
-func nothing(what, body string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return refuse(http.StatusNotImplemented, "%s of %s is not supported by this cluster", r.Method, what)
-		}
-		return writeEncoded(w, r, []byte(body))
 	}
 }
 

@@ -62,7 +62,9 @@ func (w *world) lead() *world {
 			w.reply(&protocol.Reply{CallId: m.Call.CallId, Code: &code, Message: &text})
 		case *protocol.GatewayToMaster_Operate:
 			code, text := uint32(200), ""
-			if t := m.Operate.GetCall().GetType(); t != master.Call_TEARDOWN {
+			switch t := m.Operate.GetCall().GetType(); t {
+			case master.Call_TEARDOWN, master.Call_START_MAINTENANCE, master.Call_STOP_MAINTENANCE, master.Call_UPDATE_MAINTENANCE_SCHEDULE:
+			default:
 				code, text = 501, t.String()+" is not supported"
 			}
 			w.reply(&protocol.Reply{CallId: m.Operate.CallId, Code: &code, Message: &text})
