@@ -1,6 +1,8 @@
 package offers
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -31,6 +33,7 @@ type agent struct {
 	leaving bool    // its end is on the way into the registry
 	emptied bool    // that it is drained is on the way into the registry
 	upkeep  *upkeep // nil: no maintenance of its machine is planned
+	stale   staleness
 
 	total     resource.Set // what is its own, as operations have converted it
 	revocable resource.Set // what it lends
@@ -76,7 +79,7 @@ func (m *Master) use(a *agent, f *framework, r resource.Set) {
 	if f != nil {
 		f.used = f.used.Add(r.Scalars())
 	}
-	m.dirty.used(f, a)
+	m.dirty.usage(f, a)
 }
 
 // free is the end of use.
@@ -85,25 +88,34 @@ func (m *Master) free(a *agent, f *framework, r resource.Set) {
 	if f != nil {
 		f.used = f.used.Sub(r.Scalars())
 	}
-	m.dirty.used(f, a)
+	m.dirty.usage(f, a)
 }
 
 // usedBy returns what each framework holds of an agent.
 func (a *agent) usedBy() map[string]resource.Set {
-	parts := map[string][]resource.Set{}
+	type use struct {
+		framework string
+		resources *resource.Set
+	}
+	uses := make([]use, 0, len(a.tasks))
 	for _, t := range a.tasks {
 		if !t.freed {
-			parts[t.framework] = append(parts[t.framework], t.resources)
+			uses = append(uses, use{t.framework, &t.resources})
 		}
 	}
 	for f, es := range a.executors {
 		for _, e := range es {
-			parts[f] = append(parts[f], e.resources)
+			uses = append(uses, use{f, &e.resources})
 		}
 	}
-	used := make(map[string]resource.Set, len(parts))
-	for f, ps := range parts {
-		used[f] = resource.Sum(ps...)
+	slices.SortFunc(uses, func(x, y use) int { return cmp.Compare(x.framework, y.framework) })
+	used := map[string]resource.Set{}
+	for len(uses) > 0 {
+		f, sum := uses[0].framework, resource.Set{}
+		for ; len(uses) > 0 && uses[0].framework == f; uses = uses[1:] {
+			sum = sum.Add(*uses[0].resources)
+		}
+		used[f] = sum
 	}
 	return used
 }

@@ -10,56 +10,8 @@ import (
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
-	"muster/offers/registry"
 	"muster/offers/resource"
 )
-
-// BenchmarkReregister is a failover: 40,000 agents with 10 tasks each come back.
-func BenchmarkReregister(b *testing.B) {
-	const agents, tasks, frameworks = 40000, 10, 100
-	total, _ := resource.Parse("cpus:24;mem:65536;disk:100000;ports:[31000-32000]")
-	each, _ := resource.Parse("cpus:1;mem:1024;disk:100")
-	facts := registry.NewState()
-	for i := range frameworks {
-		id := fmt.Sprintf("f-%04d", i)
-		if err := facts.Apply(admitFramework(&mesos.FrameworkInfo{Id: frameworkID(id), User: proto.String("u"), Name: proto.String(id)}, "s")); err != nil {
-			b.Fatal(err)
-		}
-	}
-	regs := make([]*protocol.AgentToMaster, agents)
-	for i := range agents {
-		id := fmt.Sprintf("a-S%d", i)
-		info := &mesos.AgentInfo{Id: agentID(id), Hostname: proto.String(id), Resources: total.Proto()}
-		if err := facts.Apply(&registry.Op{Op: &registry.Op_AdmitAgent{AdmitAgent: &registry.AdmitAgent{Agent: info}}}); err != nil {
-			b.Fatal(err)
-		}
-		reg := &protocol.Register{Agent: info, HttpAddress: proto.String("10.0.0.1:5051")}
-		for j := range tasks {
-			reg.Tasks = append(reg.Tasks, &mesos.Task{
-				Name: proto.String("t"), TaskId: taskID(fmt.Sprintf("t-%d-%d", i, j)), FrameworkId: frameworkID(fmt.Sprintf("f-%04d", (i+j)%frameworks)),
-				AgentId: info.Id, State: mesos.TaskState_TASK_RUNNING.Enum(), Resources: each.Allocate("*").Proto(),
-			})
-		}
-		regs[i] = &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Register{Register: reg}}
-	}
-	b.ResetTimer()
-	for range b.N {
-		b.StopTimer()
-		m := New(Config{MasterID: "m"}, facts.Clone())
-		now := epoch
-		m.Step(now, Start{})
-		b.StartTimer()
-		for i, reg := range regs {
-			m.Step(now, AgentConnected{Link: Link(i + 1)})
-			m.Step(now, FromAgent{Link(i + 1), reg})
-			if i%64 == 0 { // as often as the node's loop looks at the time under load
-				m.Step(now, Tick{})
-			}
-		}
-		m.Step(now, Tick{})
-	}
-	b.ReportMetric(float64(b.Elapsed().Seconds())/float64(b.N), "s/failover")
-}
 
 // BenchmarkPlacements launches tasks on offers as fast as they come.
 func BenchmarkPlacements(b *testing.B) {

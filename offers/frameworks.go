@@ -41,6 +41,7 @@ type framework struct {
 	unanswered   map[string]map[string]*pendingTask // by agent and task: see pending.go
 	used         resource.Set                       // scalars of tasks and executors
 	offered      resource.Set                       // scalars of offers
+	stale        staleness
 	registered   time.Time
 	reregistered time.Time
 }

@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,7 +20,7 @@ type Master struct {
 	facts *registry.State // what is committed, as far as this core knows
 	info  *mesos.MasterInfo
 	now   time.Time
-	out   []Effect
+	out   []Effect // of this Step; a Step hands out a copy
 
 	started bool
 
@@ -84,17 +85,20 @@ func New(cfg Config, facts *registry.State) *Master {
 			Region: info.GetDomain().GetFaultDomain().GetRegion().GetName(),
 		}),
 		proposals: map[string][]func(error){},
-		dirty:     newDirty(),
 	}
 }
+
+// maxSpare is how much room for effects is kept from one Step to the next.
+const maxSpare = 4096
 
 // Step takes one input at a time that never runs backwards and returns what is
 // to be done, in order. No input makes it panic.
 func (m *Master) Step(now time.Time, in Input) []Effect {
+	now = now.Round(0) // the wall clock's reading alone: a recording holds no other
 	if now.After(m.now) {
 		m.now = now
 	}
-	m.out = nil
+	m.out = m.out[:0] // a Step that panicked may have left some
 	switch in := in.(type) {
 	case Start:
 		m.start()
@@ -116,8 +120,11 @@ func (m *Master) Step(now time.Time, in Input) []Effect {
 		m.tick()
 	}
 	m.publishChanges()
-	out := m.out
-	m.out = nil
+	out := slices.Clone(m.out)
+	clear(m.out)
+	if m.out = m.out[:0]; cap(m.out) > maxSpare {
+		m.out = nil
+	}
 	return out
 }
 

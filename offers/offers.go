@@ -75,7 +75,7 @@ func (m *Master) addOffer(f *framework, a *agent, role string, res resource.Set)
 	a.offers[o.id] = o
 	a.offered = a.offered.Add(res)
 	f.offered = f.offered.Add(res.Scalars())
-	m.dirty.used(f, a)
+	m.dirty.usage(f, a)
 	m.oweInverse(a)
 	if m.cfg.OfferTimeout > 0 {
 		o.expiry = m.timers.set(m.now.Add(m.cfg.OfferTimeout), func() { m.rescind(o, nil) })
@@ -91,7 +91,7 @@ func (m *Master) takeOffer(o *offer) {
 	delete(o.agent.offers, o.id)
 	o.agent.offered = o.agent.offered.Sub(o.resources)
 	o.framework.offered = o.framework.offered.Sub(o.resources.Scalars())
-	m.dirty.used(o.framework, o.agent)
+	m.dirty.usage(o.framework, o.agent)
 	m.publish(view.OfferRemovedEvent(o.id))
 }
 

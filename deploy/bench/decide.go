@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,14 @@ var workloads = map[string]func() (taken, error){
 	"decline-20k-2k":     func() (taken, error) { return decline(sim.Decline{Agents: 20_000, Frameworks: 2000}) },
 	"decline-50k-6k":     func() (taken, error) { return decline(sim.Decline{Agents: 50_000, Frameworks: 6000}) },
 	"freed-to-offer-10k": func() (taken, error) { return freed(sim.Decline{Agents: 10_000, Frameworks: 1000}, 1000) },
+	"reregister-40k":     failover,
+	"register-10k":       admission,
+	"state-40k":          state,
+	"read-interference":  interference,
 }
+
+// parallel are the workloads of more than the core: they have all of the machine's.
+var parallel = []string{"register-10k", "read-interference"}
 
 // decline measures the cycle after each round of declines, and then a round in
 // which what is declined is offered to the next at once.
@@ -133,7 +141,9 @@ func startWorkload(ctx context.Context, name string) (taken, error) {
 	}
 	var out, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, self, "-workload", name)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	if cmd.Env = os.Environ(); !slices.Contains(parallel, name) {
+		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+	}
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
 		return taken{}, fmt.Errorf("workload %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))

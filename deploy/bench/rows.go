@@ -16,8 +16,10 @@ func decideRows() []row {
 		{name: "decide/decline-20k-2k", unit: "ms", goal: 50, better: lower, reference: reference{"Mesos", 1900}, measure: workload("decline-20k-2k", 3)},
 		{name: "decide/decline-50k-6k", unit: "ms", goal: 300, better: lower, measure: workload("decline-50k-6k", 3)},
 		{name: "decide/freed-to-offer-10k", unit: "ms", goal: 5, better: lower, reference: reference{"Mesos, up to", 1000}, measure: workload("freed-to-offer-10k", 1)},
-		{name: "decide/reregister-40k", unit: "s", goal: 2, better: lower, reference: reference{"Mesos", 19},
-			measure: benchmark{dir: "./offers", name: "BenchmarkReregister", unit: "s/failover", time: "1x", count: 5, oneCore: true}.measure},
+		{name: "decide/reregister-40k", unit: "s", goal: 2, better: lower, reference: reference{"Mesos", 19}, measure: workload("reregister-40k", 3)},
+		{name: "decide/register-10k", unit: "agents/s", goal: 10_000, better: higher, reference: reference{"Nomad", 400}, measure: workload("register-10k", 5)},
+		{name: "decide/state-40k", unit: "s", goal: 1.5, better: lower, reference: reference{"Mesos", 5.7}, measure: workload("state-40k", 1)},
+		{name: "decide/read-interference", unit: "×", goal: 1.5, better: lower, measure: workload("read-interference", 3)},
 	}
 }
 

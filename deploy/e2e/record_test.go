@@ -43,6 +43,7 @@ func TestRecordedDecisionsReplay(t *testing.T) {
 		if err := leader.Start(); err != nil {
 			t.Fatal(err)
 		}
+		f.teardown() // with the next leader: the next framework is to have the offers
 	}
 	c.settled()
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*.000.rec"))

@@ -51,7 +51,7 @@ var mayImport = map[string][]string{
 	"node/api":        {"offers", "node", "telemetry", "isolate"},
 	"node/recordio":   {},
 	"node/client":     {"node/recordio", "offers/mesos"},
-	"node/sim":        {"offers", "node"},
+	"node/sim":        {"offers", "node", "consensus", "telemetry/metrics"},
 	"cmd":             {"node", "p2p", "consensus", "isolate", "telemetry", "offers"},
 	"cmd/muster-shim": {"isolate"},
 	"deploy/bench":    {"node/client", "node/sim", "offers/mesos", "deploy/e2e/cluster"},

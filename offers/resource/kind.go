@@ -24,18 +24,19 @@ func newKind(k kind) *kind {
 	if len(k.stack) == 0 && k.disk == nil && k.provider == "" && !k.revocable && !k.shared {
 		return nil
 	}
+	kept := k // only what is kept is allocated
 	source := k.disk.GetSource()
 	switch source.GetType() {
 	case mesos.Resource_DiskInfo_Source_MOUNT, mesos.Resource_DiskInfo_Source_BLOCK:
-		k.whole = true
+		kept.whole = true
 	case mesos.Resource_DiskInfo_Source_RAW:
-		k.whole = source.Id != nil
+		kept.whole = source.Id != nil
 	}
 	if k.disk.GetPersistence() != nil {
-		k.whole = true
+		kept.whole = true
 	}
-	k.key = k.encode()
-	return &k
+	kept.key = kept.encode()
+	return &kept
 }
 
 func (k *kind) id() string {

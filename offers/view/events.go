@@ -108,11 +108,18 @@ func FrameworkRemovedEvent(id string) *protocol.ViewEvent {
 
 // TaskEvent tells of a task that is new or has changed; status is what changed it, if one did.
 func TaskEvent(t *mesos.Task, status *mesos.TaskStatus, unreachable bool) *protocol.ViewEvent {
-	u := &protocol.ViewEvent_TaskUpdated{Task: t, Status: status}
+	e := &struct { // one piece of memory: an agent that comes back makes one for each task
+		event protocol.ViewEvent
+		kind  protocol.ViewEvent_Task
+		task  protocol.ViewEvent_TaskUpdated
+	}{}
+	e.task.Task, e.task.Status = t, status
 	if unreachable {
-		u.Unreachable = proto.Bool(true)
+		e.task.Unreachable = proto.Bool(true)
 	}
-	return &protocol.ViewEvent{Event: &protocol.ViewEvent_Task{Task: u}}
+	e.kind.Task = &e.task
+	e.event.Event = &e.kind
+	return &e.event
 }
 
 // TaskRemovedEvent tells that a task is no more; completed keeps it as history.

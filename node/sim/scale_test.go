@@ -1,0 +1,69 @@
+package sim
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+var smallFailover = Failover{Agents: 150, Tasks: 3, Frameworks: 7, Ended: 2}
+
+func TestAllAgentsComeBack(t *testing.T) {
+	took, err := smallFailover.Run()
+	if err != nil || took <= 0 {
+		t.Fatal(took, err)
+	}
+}
+
+func TestAgentsAreAdmittedByThreeVoters(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	took, err := Admission{Agents: 300, Under: 50, Dir: t.TempDir()}.Run(ctx)
+	if err != nil || took <= 0 {
+		t.Fatal(took, err)
+	}
+}
+
+func TestStateIsReadWhole(t *testing.T) {
+	s, err := State{smallFailover}.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Reads {
+		took, size, err := s.Read(r)
+		if err != nil || took <= 0 || size < smallFailover.Agents*smallFailover.Tasks*20 {
+			t.Errorf("%s: %d bytes in %v, %v", r.Name, size, took, err)
+		}
+	}
+	if _, _, err := s.Read(Read{Name: "nothing", Method: "GET", Path: "/nothing"}); err == nil {
+		t.Error("what is not there was read")
+	}
+}
+
+func TestWhatIsDeclinedIsOfferedAgainWhileOthersRead(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	report, err := Interference{Failover: Failover{Agents: 100, Tasks: 2, Frameworks: 20}, Every: time.Millisecond, For: 200 * time.Millisecond}.Run(ctx)
+	if err != nil || len(report.Alone) != 200 || len(report.Read) != 200 || report.Reads == 0 {
+		t.Fatalf("%d and %d samples, %d reads, %v", len(report.Alone), len(report.Read), report.Reads, err)
+	}
+}
+
+// BenchmarkFailover is a failover of 40,000 agents with 10 tasks each.
+func BenchmarkFailover(b *testing.B) {
+	for name, w := range map[string]Failover{
+		"40k": {Agents: 40_000, Tasks: 10, Frameworks: 100}, "40k-100-ended": {Agents: 40_000, Tasks: 10, Frameworks: 100, Ended: 100},
+	} {
+		b.Run(name, func(b *testing.B) {
+			took := time.Duration(0)
+			for range b.N {
+				d, err := w.Run()
+				if err != nil {
+					b.Fatal(err)
+				}
+				took += d
+			}
+			b.ReportMetric(took.Seconds()/float64(b.N), "s/failover")
+		})
+	}
+}
