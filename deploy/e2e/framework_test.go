@@ -29,6 +29,7 @@ type framework struct {
 	states     map[string][]mesos.TaskState // by task, as they came
 	last       map[string]*mesos.TaskStatus
 	failures   int
+	inverse    *mesos.InverseOffer // the last one
 }
 
 // subscribe connects a new framework at d; mend may change its info.
@@ -89,6 +90,8 @@ func (f *framework) note(e *scheduler.Event) {
 		for _, o := range e.GetOffers().GetOffers() {
 			f.offers[o.GetId().GetValue()] = o
 		}
+	case scheduler.Event_INVERSE_OFFERS:
+		f.inverse = e.GetInverseOffers().GetInverseOffers()[0]
 	case scheduler.Event_RESCIND:
 		f.rescinded++
 		delete(f.offers, e.GetRescind().GetOfferId().GetValue())
