@@ -46,6 +46,7 @@ type Config struct {
 	RegistryAge       time.Duration `mapstructure:"registry_max_agent_age"`   // after so long [2 weeks]
 	RegistryCount     int           `mapstructure:"registry_max_agent_count"` // or beyond so many of them [102400]
 
+	Weights          string `mapstructure:"weights"`                                // of roles in a cluster that was given none, as "web=2,db=0.5"
 	MinAllocatable   string `mapstructure:"min_allocatable_resources"`              // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
 	ConstraintMemory int    `mapstructure:"offer_constraints_re2_max_mem"`          // bytes that a regular expression in offer constraints may take [4096]
 	ConstraintSize   int    `mapstructure:"offer_constraints_re2_max_program_size"` // instructions that it may have [100]

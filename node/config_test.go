@@ -17,6 +17,8 @@ func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
 		"a negative heartbeat":               {Heartbeat: -1},
 		"a negative offer timeout":           {OfferTimeout: -1},
 		"a minimum that is no quantity":      {MinAllocatable: "cpus:0.01|ports:[1-2]"},
+		"a weight that is none":              {Weights: "web=2,db=0"},
+		"a weight without a role":            {Weights: "=2"},
 		"a minimum of nothing":               {MinAllocatable: "cpus:0.01|"},
 		"patterns of negative size":          {ConstraintSize: -1},
 		"a negative count of silences":       {PingTimeouts: -1},
@@ -30,6 +32,13 @@ func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
 	}
 	if _, err := (Config{API: "0.0.0.0:5050", AgentAPI: "[::]:5051", Secrets: "file"}).Defaults(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWeightsAreRead(t *testing.T) {
+	p, err := (Config{Weights: "web=2, db/x=0.5"}).policy()
+	if err != nil || len(p.Weights) != 2 || p.Weights["web"] != 2 || p.Weights["db/x"] != 0.5 {
+		t.Errorf("got %v, %v", p.Weights, err)
 	}
 }
 

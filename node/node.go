@@ -252,6 +252,7 @@ func (n *Node) flags() map[string]string {
 		"work_dir": n.cfg.agentDir(), "hostname": n.cfg.Hostname, "cluster": n.mesh.ClusterName(),
 		"api": n.cfg.API, "agent_api": n.cfg.AgentAPI, "attributes": n.cfg.Attributes, "resources": n.cfg.Resources,
 		"quorum": fmt.Sprint(n.cfg.Voters/2 + 1), "authenticate_http": fmt.Sprint(n.cfg.Secrets != ""), "log_file": n.cfg.LogFile,
+		"weights":                                n.cfg.Weights,
 		"min_allocatable_resources":              cmp.Or(n.cfg.MinAllocatable, "cpus:0.01|mem:32"),
 		"offer_constraints_re2_max_mem":          fmt.Sprint(cmp.Or(n.cfg.ConstraintMemory, 4096)),
 		"offer_constraints_re2_max_program_size": fmt.Sprint(cmp.Or(n.cfg.ConstraintSize, 100)),

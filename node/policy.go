@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ func (c Config) policy() (offers.Config, error) {
 	if out.AgentRemovalInterval, err = removalInterval(c.RemovalRateLimit); err != nil {
 		return out, fmt.Errorf("%w: agent_removal_rate_limit: %w", ErrConfig, err)
 	}
+	if out.Weights, err = weights(c.Weights); err != nil {
+		return out, fmt.Errorf("%w: weights: %w", ErrConfig, err)
+	}
 	for name, n := range map[string]int{
 		"max_agent_ping_timeouts": c.PingTimeouts, "registry_max_agent_count": c.RegistryCount,
 		"offer_constraints_re2_max_mem": c.ConstraintMemory, "offer_constraints_re2_max_program_size": c.ConstraintSize,
@@ -51,6 +55,26 @@ func (c Config) policy() (offers.Config, error) {
 			return out, fmt.Errorf("%w: min_allocatable_resources: %q: %w", ErrConfig, text, err)
 		}
 		out.MinAllocatable = append(out.MinAllocatable, q)
+	}
+	return out, nil
+}
+
+// weights reads "web=2,db=0.5".
+func weights(text string) (map[string]float64, error) {
+	if text == "" {
+		return nil, nil
+	}
+	out := map[string]float64{}
+	for pair := range strings.SplitSeq(text, ",") {
+		role, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if err := resource.ValidateRole(role); err != nil {
+			return nil, fmt.Errorf("%q: %w", pair, err)
+		}
+		w, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(w > 0) || math.IsInf(w, 1) {
+			return nil, fmt.Errorf("%q: expecting a role and its positive weight, as in web=2", pair)
+		}
+		out[role] = w
 	}
 	return out, nil
 }

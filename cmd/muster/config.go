@@ -47,6 +47,7 @@ var settings = []setting{
 	{"registry_gc_interval", time.Duration(0), "how often agents that are unreachable or gone are forgotten (default 15m)"},
 	{"registry_max_agent_age", time.Duration(0), "after how long they are forgotten (default 336h)"},
 	{"registry_max_agent_count", 0, "how many of them are remembered (default 102400)"},
+	{"weights", "", `weights of roles, as "web=2,db=0.5"; those that are set later stay`},
 	{"min_allocatable_resources", "", `the least that is offered, alternatives between "|" (default "cpus:0.01|mem:32")`},
 	{"offer_constraints_re2_max_mem", 0, "bytes that a regular expression in offer constraints may take (default 4096)"},
 	{"offer_constraints_re2_max_program_size", 0, "instructions that it may have (default 100)"},
