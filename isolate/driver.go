@@ -24,6 +24,15 @@ type Spec struct {
 	Resources resource.Set         // what is guaranteed: cpus, mem, …
 	Limits    map[string]float64   // hard limits by resource name, +Inf for none; nil: mem is limited to its request
 	Revocable bool                 // runs at the lowest CPU weight
+	Volumes   []Volume             // what it sees besides; no target lies inside another
+	Hidden    []string             // host directories that it must not see, besides the driver's own
+}
+
+// Volume is a directory of the host that a container sees.
+type Volume struct {
+	Source   string // on the host
+	Target   string // in the container; relative is in the sandbox
+	ReadOnly bool
 }
 
 // Status is what a driver knows of a container that was started.

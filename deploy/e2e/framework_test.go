@@ -72,6 +72,14 @@ func (f *framework) listen(ctx context.Context) {
 			return
 		}
 		f.note(e)
+		if s := e.GetUpdateOperationStatus().GetStatus(); s.GetUuid() != nil {
+			_ = f.session.Call(ctx, &scheduler.Call{ // what is not acknowledged comes again
+				Type: scheduler.Call_ACKNOWLEDGE_OPERATION_STATUS.Enum(),
+				AcknowledgeOperationStatus: &scheduler.Call_AcknowledgeOperationStatus{
+					AgentId: s.GetAgentId(), Uuid: s.GetUuid().GetValue(), OperationId: s.GetOperationId(),
+				},
+			})
+		}
 		if status := e.GetUpdate().GetStatus(); len(status.GetUuid()) > 0 {
 			if err := f.session.Acknowledge(ctx, status); err != nil && ctx.Err() == nil {
 				f.t.Logf("acknowledge %s: %v", status.GetTaskId().GetValue(), err) // it is sent again

@@ -14,8 +14,14 @@ import (
 type host struct{ hidden []string }
 
 func newHost(hidden []string) (*host, error) {
-	h := new(host)
-	for _, path := range hidden {
+	real, err := resolved(hidden)
+	return &host{hidden: real}, err
+}
+
+// resolved returns where the directories really are, those that exist.
+func resolved(paths []string) ([]string, error) {
+	var out []string
+	for _, path := range paths {
 		real, err := filepath.EvalSymlinks(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -23,9 +29,9 @@ func newHost(hidden []string) (*host, error) {
 		if err != nil {
 			return nil, err
 		}
-		h.hidden = append(h.hidden, real)
+		out = append(out, real)
 	}
-	return h, nil
+	return out, nil
 }
 
 // private are the top-level directories of which a container has its own.

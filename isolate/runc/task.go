@@ -57,10 +57,42 @@ func (d *Driver) task(spec isolate.Spec) (*state.Task, error) {
 	}
 	task.Mounts = append(task.Mounts,
 		state.Mount{Source: tmp, Target: "/tmp", Write: true},
-		state.Mount{Source: spec.Sandbox, Target: isolate.SandboxPath, Write: true})
+		state.Mount{Source: spec.Sandbox, Target: isolate.SandboxPath, Write: true, Whole: true})
 	// MESOS_DIRECTORY names the sandbox as the host does.
-	task.Shown = []state.Mount{{Source: spec.Sandbox, Target: spec.Sandbox, Write: true}}
-	return task, nil
+	task.Shown = []state.Mount{{Source: spec.Sandbox, Target: spec.Sandbox, Write: true, Whole: true}}
+	hidden, err := resolved(spec.Hidden)
+	if err != nil {
+		return nil, err
+	}
+	task.Masked = append(task.Masked[:len(task.Masked):len(task.Masked)], hidden...)
+	return task, volumes(task, spec)
+}
+
+// volumes adds the volumes. Those inside the sandbox are mounted onto it before it is
+// shown, so that it has them under both its names; the others where they are wanted.
+func volumes(task *state.Task, spec isolate.Spec) error {
+	if len(spec.Volumes) == 0 {
+		return nil
+	}
+	sandbox, err := os.OpenRoot(spec.Sandbox)
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	defer sandbox.Close()
+	for _, v := range spec.Volumes {
+		m := state.Mount{Source: v.Source, Target: v.Target, Write: !v.ReadOnly}
+		if filepath.IsAbs(v.Target) {
+			task.Last = append(task.Last, m)
+			continue
+		}
+		// The command has not run yet: nothing in the sandbox is of its making.
+		if err := sandbox.MkdirAll(v.Target, 0o755); err != nil {
+			return fmt.Errorf("%w: mount point of volume: %w", isolate.ErrStart, err)
+		}
+		m.Target = filepath.Join(spec.Sandbox, v.Target)
+		task.Inside = append(task.Inside, m)
+	}
+	return nil
 }
 
 // supported refuses what this driver would otherwise silently leave out.

@@ -42,7 +42,7 @@ type Agent struct {
 	uplink      Uplink
 	log         *slog.Logger
 	journal     *checkpoint.Journal
-	total       resource.Set
+	owned       resource.Set // as the settings say
 	attributes  []*mesos.Attribute
 	boot        string
 	incarnation string
@@ -63,10 +63,15 @@ type Agent struct {
 	link       link
 	frameworks map[string]*framework
 	tasks      map[checkpoint.Key]*task
-	held       []*task // wait for the resources of removed frameworks
+	held       []*task // wait for the resources of removed frameworks, or for their volumes
 	used       resource.Set
+	settled    resource.Set // what operations have made of owned, as far as it is on disk
+	total      resource.Set // and what those in the queue will make of it
+	operations map[string]*operation
+	queue      []*operation // not ended yet, in the order in which they were given
 	starts     pool
 	ends       pool
+	disks      pool // of work on volumes: one at a time, in order
 	order      uint64
 	draining   *drain // nil: it takes up tasks
 	purging    bool   // marked gone: ends all tasks, then forgets the agent's ID
@@ -97,11 +102,12 @@ func New(cfg Config, driver isolate.Driver, meter Meter, uplink Uplink, log *slo
 		cfg: cfg, driver: driver, meter: meter, uplink: uplink, log: log,
 		incarnation: uuid.NewString(), started: time.Now(),
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}),
-		frameworks: make(map[string]*framework), tasks: make(map[checkpoint.Key]*task),
+		frameworks: make(map[string]*framework), tasks: make(map[checkpoint.Key]*task), operations: make(map[string]*operation),
 	}
 	a.starts = pool{a: a, slots: cfg.Concurrency}
 	a.ends = pool{a: a, slots: cfg.Concurrency}
-	if a.total, err = totalResources(cfg.Resources, cfg.Dir); err != nil {
+	a.disks = pool{a: a, slots: 1}
+	if a.owned, err = totalResources(cfg.Resources, cfg.Dir); err != nil {
 		return nil, err
 	}
 	if a.attributes, err = parseAttributes(cfg.Attributes); err != nil {
@@ -125,6 +131,10 @@ func (a *Agent) load() error {
 		return fmt.Errorf("agent: %w", err)
 	}
 	a.journal, a.loaded = journal, state
+	if a.settled, err = converted(a.owned, state.Made); err != nil {
+		return errors.Join(err, journal.Close())
+	}
+	a.total = a.settled
 	a.id = state.Agent.GetAgentId().GetValue()
 	a.savedTerm = state.Agent.GetTerm()
 	a.term.Store(a.savedTerm)
@@ -237,6 +247,12 @@ func (a *Agent) handle(m *protocol.MasterToAgent) {
 		a.updateFramework(m.UpdateFramework.GetFramework())
 	case *protocol.MasterToAgent_Reconcile:
 		a.reconcile(m.Reconcile.GetTasks())
+	case *protocol.MasterToAgent_ApplyOperation:
+		a.applyOperation(m.ApplyOperation)
+	case *protocol.MasterToAgent_AcknowledgeOperation:
+		a.acknowledgeOperation(m.AcknowledgeOperation)
+	case *protocol.MasterToAgent_ReconcileOperations:
+		a.reconcileOperations(m.ReconcileOperations.GetOperationUuids())
 	case *protocol.MasterToAgent_ShutdownExecutor:
 		a.shutdownExecutor(m.ShutdownExecutor)
 	case *protocol.MasterToAgent_Drain:

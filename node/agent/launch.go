@@ -96,9 +96,15 @@ func (a *Agent) check(t *task, m *protocol.RunTask) *refusal {
 	if err != nil {
 		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "task has invalid resources: %v", err)
 	}
+	if t.volumes, err = a.volumesOf(info.GetResources()); err != nil {
+		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "%v", err)
+	}
 	t.claim, t.revocable = flat, all.Revocable().Scalar("cpus") > 0
 	if !a.willFit(t.claim) {
 		return drop(mesos.TaskStatus_REASON_INVALID_OFFERS, "task needs %v, but of the agent's %v tasks already use %v", t.claim, a.total, a.used)
+	}
+	if !a.there(all) {
+		return drop(mesos.TaskStatus_REASON_INVALID_OFFERS, "task needs %v, which the agent's %v do not have", all.Unallocate(), a.total)
 	}
 	return nil
 }
@@ -137,8 +143,19 @@ func (a *Agent) refuse(t *task, no *refusal) {
 	a.report(t, s)
 }
 
-// fits tells whether c is free now.
-func (a *Agent) fits(c resource.Set) bool { return a.total.Sub(a.used).Contains(c) }
+// fits tells whether what t needs is free now: its volumes made, and in use by no
+// other task unless they are shared.
+func (a *Agent) fits(t *task) bool {
+	if len(t.volumes) > 0 && len(a.queue) > 0 {
+		return false
+	}
+	for _, v := range t.volumes {
+		if !v.shared && a.inUse(v, t) {
+			return false
+		}
+	}
+	return flatten(a.total).Sub(a.used).Contains(t.claim)
+}
 
 // willFit tells whether c is free beside all tasks that were taken up before,
 // now or when those of removed frameworks have ended: the leader no longer
@@ -153,7 +170,7 @@ func (a *Agent) willFit(c resource.Set) bool {
 	for _, t := range a.held {
 		used = used.Add(t.claim)
 	}
-	return a.total.Sub(used).Contains(c)
+	return flatten(a.total).Sub(used).Contains(c)
 }
 
 // launch checkpoints t and has it started.
@@ -176,7 +193,7 @@ func (a *Agent) launch(t *task) {
 
 // admit claims t's resources, or has it wait for them.
 func (a *Agent) admit(t *task) {
-	if a.fits(t.claim) {
+	if a.fits(t) {
 		a.used, t.claimed = a.used.Add(t.claim), true
 		return
 	}
@@ -205,7 +222,7 @@ func (a *Agent) advance(t *task) {
 		a.start(t)
 	default:
 		t.phase = holding
-		a.log.Info("task waits for resources of a removed framework", "framework_id", t.key.Framework, "task_id", t.key.Task)
+		a.log.Info("task waits for its volumes, or for resources of a removed framework", "framework_id", t.key.Framework, "task_id", t.key.Task)
 	}
 }
 
@@ -214,10 +231,24 @@ func (a *Agent) admitHeld() {
 	held := a.held
 	a.held = nil
 	for _, t := range held {
-		if a.admit(t); t.claimed && t.phase == holding {
+		if all, _, err := claim(t.info().GetResources()); err != nil || !a.there(all) {
+			a.vain(t)
+		} else if a.admit(t); t.claimed && t.phase == holding {
 			a.start(t)
 		}
 	}
+}
+
+// vain ends a task that waits for what will not be: the operation that was to make
+// it has failed.
+func (a *Agent) vain(t *task) {
+	if t.phase == writing {
+		a.held = append(a.held, t) // its turn comes when it is written
+		return
+	}
+	a.end(t, verdict{state: dropped(t.framework.info), source: mesos.TaskStatus_SOURCE_AGENT,
+		reason:  mesos.TaskStatus_REASON_INVALID_OFFERS.Enum(),
+		message: fmt.Sprintf("task needs %v, which the agent's %v do not have", t.info().GetResources(), a.total)})
 }
 
 func (a *Agent) unhold(t *task) {
@@ -236,8 +267,9 @@ func (a *Agent) start(t *task) {
 	ctx, cancel := context.WithCancelCause(a.ctx)
 	t.cancel = cancel
 	spec := a.spec(t)
+	own := t.ownVolumes(a)
 	a.starts.do(func() {
-		status, measured, err := a.startContainer(ctx, t.launch, spec)
+		status, measured, err := a.startContainer(ctx, t.launch, spec, own)
 		if err != nil && a.ctx.Err() != nil {
 			return // the next agent tries again
 		}
@@ -246,11 +278,14 @@ func (a *Agent) start(t *task) {
 }
 
 // startContainer runs as a job.
-func (a *Agent) startContainer(ctx context.Context, l *checkpoint.Launch, spec isolate.Spec) (s isolate.Status, measured bool, err error) {
+func (a *Agent) startContainer(ctx context.Context, l *checkpoint.Launch, spec isolate.Spec, own []volume) (s isolate.Status, measured bool, err error) {
 	if ctx.Err() != nil {
 		return s, false, context.Cause(ctx)
 	}
 	if err := a.makeSandbox(l); err != nil {
+		return s, false, err
+	}
+	if err := a.giveVolumes(own, l.GetUser()); err != nil {
 		return s, false, err
 	}
 	if s, err = a.driver.Start(ctx, spec); err != nil {

@@ -19,11 +19,13 @@ func (a *Agent) recover() {
 	rebooted := state.Agent.GetBootId() != "" && state.Agent.GetBootId() != a.boot
 	a.restore(state)
 	a.restoreDrain(state.Agent)
+	a.restoreOperations(state.Operations)
 	a.adopt()
 	for _, t := range a.sorted() {
 		a.retake(t, rebooted)
 	}
 	a.resumeDrain()
+	a.nextOperation()
 	if state.Agent.GetBootId() != a.boot {
 		a.saveAgent() // after the verdicts on tasks of an earlier boot: none of them may be started again
 	}
@@ -53,6 +55,7 @@ func (a *Agent) restore(state *checkpoint.State) {
 			t.phase = ended
 		} else if _, flat, err := claim(t.info().GetResources()); err == nil {
 			t.claim = flat
+			t.volumes, _ = a.volumesOf(t.info().GetResources()) // checked before it was launched
 		}
 		a.board.put(t.key, a.view(t))
 	}
@@ -148,7 +151,7 @@ func (a *Agent) restart(t *task) {
 		a.restartKilled(t)
 		return
 	}
-	if !a.willFit(t.claim) {
+	if !a.willFit(t.claim) || !a.there(all) {
 		a.end(t, verdict{state: dropped(t.framework.info), source: mesos.TaskStatus_SOURCE_AGENT, reason: mesos.TaskStatus_REASON_INVALID_OFFERS.Enum(),
 			message: fmt.Sprintf("task needs %v, but of the agent's %v tasks already use %v", t.claim, a.total, a.used)})
 		return

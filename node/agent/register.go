@@ -47,6 +47,7 @@ func (a *Agent) register() {
 		Incarnation:  &a.incarnation,
 		HttpAddress:  proto.String(net.JoinHostPort(a.cfg.IP, strconv.Itoa(a.cfg.Port))),
 	}
+	m.Operations = a.operationMessages()
 	told := make(map[string]bool)
 	for _, t := range a.sorted() {
 		m.Tasks = append(m.Tasks, a.taskProto(t))
@@ -66,7 +67,7 @@ func (a *Agent) info() *mesos.AgentInfo {
 	info := &mesos.AgentInfo{
 		Hostname:   proto.String(a.cfg.Hostname),
 		Port:       proto.Int32(int32(a.cfg.Port)),
-		Resources:  a.total.Proto(),
+		Resources:  a.settled.Proto(),
 		Attributes: a.attributes,
 		Domain:     a.cfg.Domain,
 	}
@@ -80,8 +81,10 @@ func capabilities() []*mesos.AgentInfo_Capability {
 	var cs []*mesos.AgentInfo_Capability
 	for _, c := range []mesos.AgentInfo_Capability_Type{
 		mesos.AgentInfo_Capability_MULTI_ROLE, mesos.AgentInfo_Capability_HIERARCHICAL_ROLE,
-		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_AGENT_DRAINING,
-		mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS,
+		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS, mesos.AgentInfo_Capability_AGENT_DRAINING,
+		mesos.AgentInfo_Capability_RESIZE_VOLUME, mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK,
+		// There is none; but clients look for it before they ask for feedback, as Mesos does.
+		mesos.AgentInfo_Capability_RESOURCE_PROVIDER,
 	} {
 		cs = append(cs, &mesos.AgentInfo_Capability{Type: c.Enum()})
 	}
@@ -121,6 +124,10 @@ func (a *Agent) registered(m *protocol.Registered) {
 	for _, t := range a.sorted() {
 		a.resend(t)
 	}
+	for _, o := range a.sortedOperations() {
+		o.sending.delay = 0
+		a.deliverOperation(o)
+	}
 }
 
 // heartbeat tells the leader regularly that the agent lives.
@@ -159,6 +166,7 @@ func (a *Agent) purged() {
 		return
 	}
 	a.purging = false
+	a.disownOperations()
 	a.id = ""
 	a.setDrain(nil)
 	a.saveAgent()

@@ -117,6 +117,8 @@ func (a *Agent) spec(t *task) isolate.Spec {
 		Sandbox:   t.launch.GetDirectory(),
 		Resources: all,
 		Limits:    limits(info),
+		Volumes:   t.mounts(),
+		Hidden:    a.diskDirs(),
 		Revocable: t.revocable,
 	}
 	if *a.cfg.SwitchUser {

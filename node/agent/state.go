@@ -29,6 +29,7 @@ type State struct {
 	Frameworks []*mesos.FrameworkInfo // of the tasks, by ID
 	Tasks      []*Task                // not terminal, or not acknowledged; in the order of their launch
 	Completed  []*Task                // oldest first, bounded
+	Operations []*mesos.Operation     // not ended, or not acknowledged
 	Counts     Counts
 }
 
@@ -48,14 +49,14 @@ type Task struct {
 
 // Counts are running totals since the agent started.
 type Counts struct {
-	Launches, LaunchFailures, DestroyFailures, Retries uint64
+	Launches, LaunchFailures, DestroyFailures, Retries, Operations uint64
 	// Updates by the state they told, refusals included.
 	Updates map[mesos.TaskState]uint64
 }
 
 type counters struct {
-	Launches, LaunchFailures, DestroyFailures, Retries atomic.Uint64
-	states                                             [16]atomic.Uint64
+	Launches, LaunchFailures, DestroyFailures, Retries, Operations atomic.Uint64
+	states                                                         [16]atomic.Uint64
 }
 
 func (c *counters) update(s mesos.TaskState) {
@@ -67,7 +68,7 @@ func (c *counters) update(s mesos.TaskState) {
 func (c *counters) read() Counts {
 	out := Counts{
 		Launches: c.Launches.Load(), LaunchFailures: c.LaunchFailures.Load(),
-		DestroyFailures: c.DestroyFailures.Load(), Retries: c.Retries.Load(),
+		DestroyFailures: c.DestroyFailures.Load(), Retries: c.Retries.Load(), Operations: c.Operations.Load(),
 		Updates: make(map[mesos.TaskState]uint64),
 	}
 	for s := range c.states {
@@ -83,12 +84,13 @@ func (c *counters) read() Counts {
 type board struct {
 	keep int
 
-	mu        sync.RWMutex
-	link      link
-	info      *mesos.AgentInfo
-	tasks     map[checkpoint.Key]*Task
-	completed []*Task
-	drain     *drain
+	mu         sync.RWMutex
+	link       link
+	info       *mesos.AgentInfo
+	tasks      map[checkpoint.Key]*Task
+	completed  []*Task
+	operations []*mesos.Operation
+	drain      *drain
 }
 
 func newBoard(keep int, info *mesos.AgentInfo) *board {
@@ -105,6 +107,12 @@ func (b *board) drained(d *drain) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.drain = d
+}
+
+func (b *board) setOperations(list []*mesos.Operation) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.operations = list
 }
 
 func (b *board) put(key checkpoint.Key, t *Task) {
@@ -168,7 +176,7 @@ func (a *Agent) State() *State {
 		s.Drain, s.DrainStart = b.drain.config, b.drain.began
 	}
 	s.Tasks = slices.Collect(maps.Values(b.tasks))
-	s.Completed = slices.Clone(b.completed)
+	s.Completed, s.Operations = slices.Clone(b.completed), b.operations
 	b.mu.RUnlock()
 	slices.SortFunc(s.Tasks, func(x, y *Task) int { return cmp.Compare(x.order, y.order) })
 	frameworks := make(map[string]*mesos.FrameworkInfo)

@@ -35,8 +35,9 @@ type task struct {
 	launch    *checkpoint.Launch
 	executor  string // ID; the task's own for a command task
 	claim     resource.Set
+	volumes   []volume
 	revocable bool
-	claimed   bool // claim is part of Agent.used
+	claimed   bool // claim is part of Agent.used, and its volumes are in use
 	order     uint64
 
 	phase     phase
@@ -103,6 +104,7 @@ func (a *Agent) release(t *task) {
 	if t.claimed {
 		t.claimed = false
 		a.used = a.used.Sub(t.claim)
+		a.nextOperation() // it may have waited for a volume
 	}
 }
 

@@ -85,16 +85,25 @@ func (a *Agent) deliver(t *task) {
 	}
 	u := t.updates[t.acked]
 	a.send(updateMessage(t, u.status, t.state()))
-	if t.sending.delay == 0 {
-		t.sending.delay = a.cfg.RetryMin
-	}
-	serial, delay := a.link.serial, t.sending.delay
-	t.sending.delay = min(2*delay, a.cfg.RetryMax)
-	t.sending.stop()
-	t.sending.timer = a.after(delay, func() {
-		if a.link.serial == serial && t.acked < len(t.updates) && t.updates[t.acked] == u {
-			a.counts.Retries.Add(1)
+	a.sendAgain(&t.sending, func() {
+		if t.acked < len(t.updates) && t.updates[t.acked] == u {
 			a.deliver(t)
+		}
+	})
+}
+
+// sendAgain has send called when it is time to repeat what s is about, on this link.
+func (a *Agent) sendAgain(s *sending, send func()) {
+	if s.delay == 0 {
+		s.delay = a.cfg.RetryMin
+	}
+	serial, delay := a.link.serial, s.delay
+	s.delay = min(2*delay, a.cfg.RetryMax)
+	s.stop()
+	s.timer = a.after(delay, func() {
+		if a.link.serial == serial {
+			a.counts.Retries.Add(1)
+			send()
 		}
 	})
 }

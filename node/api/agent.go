@@ -119,7 +119,7 @@ func (h *agentAPI) response(call *agentv1.Call) (*agentv1.Response, error) {
 	case agentv1.Call_GET_EXECUTORS:
 		return &agentv1.Response{GetExecutors: &agentv1.Response_GetExecutors{}}, nil
 	case agentv1.Call_GET_OPERATIONS:
-		return &agentv1.Response{GetOperations: &agentv1.Response_GetOperations{}}, nil
+		return &agentv1.Response{GetOperations: &agentv1.Response_GetOperations{Operations: s.Operations}}, nil
 	case agentv1.Call_GET_RESOURCE_PROVIDERS:
 		return &agentv1.Response{GetResourceProviders: &agentv1.Response_GetResourceProviders{}}, nil
 	case agentv1.Call_GET_STATE:

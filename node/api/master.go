@@ -55,7 +55,9 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	mux.handle("/maintenance/status", m.maintenanceStatus)
 	mux.handle("/machine/down", m.machineDown)
 	mux.handle("/machine/up", m.machineUp)
-	mux.absent("this cluster has no reservations made at run time", "/reserve", "/unreserve", "/create-volumes", "/destroy-volumes")
+	for path, call := range conversions {
+		mux.handle(path, m.convert(call))
+	}
 	common(mux, cfg, files, set)
 	mux.Handle("/", ui.Handler())
 	for pattern, h := range extra {
@@ -94,16 +96,9 @@ const maxForm = 64 << 10
 
 // teardown removes a framework: POST frameworkId=…, whatever the body's type.
 func (m *masterAPI) teardown(w http.ResponseWriter, r *http.Request) error {
-	if err := only(w, r, http.MethodPost); err != nil {
+	form, err := readForm(w, r)
+	if err != nil {
 		return err
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if err != nil {
-		return refuse(http.StatusBadRequest, "Failed to read request body: %v", err)
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return refuse(http.StatusBadRequest, "Unable to decode query string: %v", err)
 	}
 	id := cmp.Or(form.Get("frameworkId"), r.URL.Query().Get("frameworkId"))
 	if id == "" {
@@ -125,6 +120,22 @@ func (m *masterAPI) operate(w http.ResponseWriter, r *http.Request, call *master
 	}
 	writeReply(w, reply)
 	return nil
+}
+
+// readForm reads the form of a POST, whatever its body's type.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if err := only(w, r, http.MethodPost); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "Failed to read request body: %v", err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "Unable to decode query string: %v", err)
+	}
+	return form, nil
 }
 
 // common adds what master and agent both serve.

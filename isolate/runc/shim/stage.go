@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,6 +29,9 @@ func stage(task *state.Task) (root string, err error) {
 	for _, l := range task.Links {
 		s.link(l)
 	}
+	for _, m := range task.Inside {
+		s.onto(m, m.Target)
+	}
 	for _, m := range task.Mounts {
 		s.bind(m)
 	}
@@ -36,6 +40,9 @@ func stage(task *state.Task) (root string, err error) {
 	s.mount("sysfs", s.mkdir("/sys"), safe|unix.MS_RDONLY, "")
 	for _, path := range append([]string{"/sys/firmware", "/sys/devices/virtual/powercap"}, task.Masked...) {
 		s.mask(path, task.Shown)
+	}
+	for _, m := range task.Last {
+		s.bindBeneath(m)
 	}
 	return s.root, s.err
 }
@@ -84,13 +91,34 @@ func (s *stager) mount(kind, target string, flags uintptr, data string) {
 
 func (s *stager) bind(m state.Mount) {
 	full := s.mkdir(m.Target)
+	s.onto(m, full)
+}
+
+// bindBeneath is bind for a path that was not made by the host's administrator: no
+// link on the way may lead out of the root.
+func (s *stager) bindBeneath(m state.Mount) {
+	if s.err != nil {
+		return
+	}
+	root, err := os.OpenRoot(s.root)
+	if err == nil {
+		err = errors.Join(root.MkdirAll(strings.TrimPrefix(m.Target, "/"), 0o755), root.Close())
+	}
+	s.failed(err, "mount point %s", m.Target)
+	s.onto(m, filepath.Join(s.root, m.Target))
+}
+
+// onto mounts m on full.
+func (s *stager) onto(m state.Mount, full string) {
 	if s.err != nil {
 		return
 	}
 	flags := uintptr(unix.MS_BIND)
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
-	if !m.Write {
+	if !m.Write || m.Whole {
 		flags |= unix.MS_REC
+	}
+	if !m.Write {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
 	s.failed(unix.Mount(m.Source, full, "", flags, ""), "mount %s on %s", m.Source, m.Target)

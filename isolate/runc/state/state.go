@@ -32,6 +32,8 @@ type Task struct {
 	Links  []Link   // symbolic links
 	Masked []string // absolute paths inside the container that it must not see
 	Shown  []Mount  // below masked paths, all the same
+	Inside []Mount  // onto directories of the host, for this container alone, before it is shown them
+	Last   []Mount  // after all others; their targets lead through no link
 	Stdout string   // files to append to
 	Stderr string
 
@@ -45,6 +47,7 @@ type Mount struct {
 	Source string
 	Target string // absolute inside the container; made if it does not exist
 	Write  bool   // not read-only
+	Whole  bool   // with all that is mounted below it, though it may be written to
 }
 
 // Link is a symbolic link inside the container.

@@ -38,6 +38,9 @@ type Record struct {
 	//	*Record_Kill
 	//	*Record_Shutdown
 	//	*Record_Forget
+	//	*Record_Resources
+	//	*Record_Operation
+	//	*Record_OperationForgotten
 	Record        isRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -152,6 +155,33 @@ func (x *Record) GetForget() *Forget {
 	return nil
 }
 
+func (x *Record) GetResources() *Resources {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Resources); ok {
+			return x.Resources
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetOperation() *mesos.Operation {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Operation); ok {
+			return x.Operation
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetOperationForgotten() *OperationForgotten {
+	if x != nil {
+		if x, ok := x.Record.(*Record_OperationForgotten); ok {
+			return x.OperationForgotten
+		}
+	}
+	return nil
+}
+
 type isRecord_Record interface {
 	isRecord_Record()
 }
@@ -189,6 +219,19 @@ type Record_Forget struct {
 	Forget *Forget `protobuf:"bytes,8,opt,name=forget,oneof"`
 }
 
+type Record_Resources struct {
+	Resources *Resources `protobuf:"bytes,12,opt,name=resources,oneof"`
+}
+
+type Record_Operation struct {
+	// An operation that was begun, or has ended: added or changed.
+	Operation *mesos.Operation `protobuf:"bytes,13,opt,name=operation,oneof"`
+}
+
+type Record_OperationForgotten struct {
+	OperationForgotten *OperationForgotten `protobuf:"bytes,14,opt,name=operation_forgotten,json=operationForgotten,oneof"`
+}
+
 func (*Record_Agent) isRecord_Record() {}
 
 func (*Record_Framework) isRecord_Record() {}
@@ -204,6 +247,12 @@ func (*Record_Kill) isRecord_Record() {}
 func (*Record_Shutdown) isRecord_Record() {}
 
 func (*Record_Forget) isRecord_Record() {}
+
+func (*Record_Resources) isRecord_Record() {}
+
+func (*Record_Operation) isRecord_Record() {}
+
+func (*Record_OperationForgotten) isRecord_Record() {}
 
 // Agent replaces what was known about the agent itself.
 type Agent struct {
@@ -286,6 +335,106 @@ func (x *Agent) GetDrainStartNanoseconds() int64 {
 	return 0
 }
 
+// Resources is what operations have made of the agent's own resources: all that is
+// reserved at run time, and the persistent volumes. It replaces what was before.
+type Resources struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Made  []*mesos.Resource      `protobuf:"bytes,1,rep,name=made" json:"made,omitempty"`
+	// The operation that made them so: in one record, for a crash may keep one of two.
+	Operation     *mesos.Operation `protobuf:"bytes,2,opt,name=operation" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resources) Reset() {
+	*x = Resources{}
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resources) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resources) ProtoMessage() {}
+
+func (x *Resources) ProtoReflect() protoreflect.Message {
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resources.ProtoReflect.Descriptor instead.
+func (*Resources) Descriptor() ([]byte, []int) {
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Resources) GetMade() []*mesos.Resource {
+	if x != nil {
+		return x.Made
+	}
+	return nil
+}
+
+func (x *Resources) GetOperation() *mesos.Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+// OperationForgotten ends an operation whose end was acknowledged.
+type OperationForgotten struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OperationUuid []byte                 `protobuf:"bytes,1,opt,name=operation_uuid,json=operationUuid" json:"operation_uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperationForgotten) Reset() {
+	*x = OperationForgotten{}
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperationForgotten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperationForgotten) ProtoMessage() {}
+
+func (x *OperationForgotten) ProtoReflect() protoreflect.Message {
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperationForgotten.ProtoReflect.Descriptor instead.
+func (*OperationForgotten) Descriptor() ([]byte, []int) {
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OperationForgotten) GetOperationUuid() []byte {
+	if x != nil {
+		return x.OperationUuid
+	}
+	return nil
+}
+
 // Launch is written before anything of the task is started.
 type Launch struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -302,7 +451,7 @@ type Launch struct {
 
 func (x *Launch) Reset() {
 	*x = Launch{}
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[2]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +463,7 @@ func (x *Launch) String() string {
 func (*Launch) ProtoMessage() {}
 
 func (x *Launch) ProtoReflect() protoreflect.Message {
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[2]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +476,7 @@ func (x *Launch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Launch.ProtoReflect.Descriptor instead.
 func (*Launch) Descriptor() ([]byte, []int) {
-	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{2}
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Launch) GetFrameworkId() *mesos.FrameworkID {
@@ -383,7 +532,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[3]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +544,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[3]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +557,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{3}
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Update) GetFrameworkId() *mesos.FrameworkID {
@@ -437,7 +586,7 @@ type Acknowledged struct {
 
 func (x *Acknowledged) Reset() {
 	*x = Acknowledged{}
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[4]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +598,7 @@ func (x *Acknowledged) String() string {
 func (*Acknowledged) ProtoMessage() {}
 
 func (x *Acknowledged) ProtoReflect() protoreflect.Message {
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[4]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +611,7 @@ func (x *Acknowledged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledged.ProtoReflect.Descriptor instead.
 func (*Acknowledged) Descriptor() ([]byte, []int) {
-	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{4}
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Acknowledged) GetFrameworkId() *mesos.FrameworkID {
@@ -502,7 +651,7 @@ type Kill struct {
 
 func (x *Kill) Reset() {
 	*x = Kill{}
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[5]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +663,7 @@ func (x *Kill) String() string {
 func (*Kill) ProtoMessage() {}
 
 func (x *Kill) ProtoReflect() protoreflect.Message {
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[5]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +676,7 @@ func (x *Kill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kill.ProtoReflect.Descriptor instead.
 func (*Kill) Descriptor() ([]byte, []int) {
-	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{5}
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Kill) GetFrameworkId() *mesos.FrameworkID {
@@ -576,7 +725,7 @@ type Shutdown struct {
 
 func (x *Shutdown) Reset() {
 	*x = Shutdown{}
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[6]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +737,7 @@ func (x *Shutdown) String() string {
 func (*Shutdown) ProtoMessage() {}
 
 func (x *Shutdown) ProtoReflect() protoreflect.Message {
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[6]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +750,7 @@ func (x *Shutdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shutdown.ProtoReflect.Descriptor instead.
 func (*Shutdown) Descriptor() ([]byte, []int) {
-	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{6}
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Shutdown) GetFrameworkId() *mesos.FrameworkID {
@@ -622,7 +771,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[7]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +783,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_node_agent_checkpoint_record_proto_msgTypes[7]
+	mi := &file_node_agent_checkpoint_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +796,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{7}
+	return file_node_agent_checkpoint_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Forget) GetFrameworkId() *mesos.FrameworkID {
@@ -668,7 +817,7 @@ var File_node_agent_checkpoint_record_proto protoreflect.FileDescriptor
 
 const file_node_agent_checkpoint_record_proto_rawDesc = "" +
 	"\n" +
-	"\"node/agent/checkpoint/record.proto\x12\x14muster.checkpoint.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a\x10mesos/task.proto\"\xe2\x03\n" +
+	"\"node/agent/checkpoint/record.proto\x12\x14muster.checkpoint.v1\x1a\x11mesos/agent.proto\x1a\x15mesos/framework.proto\x1a\x0fmesos/ids.proto\x1a\x11mesos/offer.proto\x1a\x14mesos/resource.proto\x1a\x10mesos/task.proto\"\xb5\x05\n" +
 	"\x06Record\x123\n" +
 	"\x05agent\x18\x01 \x01(\v2\x1b.muster.checkpoint.v1.AgentH\x00R\x05agent\x127\n" +
 	"\tframework\x18\x02 \x01(\v2\x17.mesos.v1.FrameworkInfoH\x00R\tframework\x126\n" +
@@ -677,14 +826,22 @@ const file_node_agent_checkpoint_record_proto_rawDesc = "" +
 	"\facknowledged\x18\x05 \x01(\v2\".muster.checkpoint.v1.AcknowledgedH\x00R\facknowledged\x120\n" +
 	"\x04kill\x18\x06 \x01(\v2\x1a.muster.checkpoint.v1.KillH\x00R\x04kill\x12<\n" +
 	"\bshutdown\x18\a \x01(\v2\x1e.muster.checkpoint.v1.ShutdownH\x00R\bshutdown\x126\n" +
-	"\x06forget\x18\b \x01(\v2\x1c.muster.checkpoint.v1.ForgetH\x00R\x06forgetB\b\n" +
+	"\x06forget\x18\b \x01(\v2\x1c.muster.checkpoint.v1.ForgetH\x00R\x06forget\x12?\n" +
+	"\tresources\x18\f \x01(\v2\x1f.muster.checkpoint.v1.ResourcesH\x00R\tresources\x123\n" +
+	"\toperation\x18\r \x01(\v2\x13.mesos.v1.OperationH\x00R\toperation\x12[\n" +
+	"\x13operation_forgotten\x18\x0e \x01(\v2(.muster.checkpoint.v1.OperationForgottenH\x00R\x12operationForgottenB\b\n" +
 	"\x06record\"\xc7\x01\n" +
 	"\x05Agent\x12,\n" +
 	"\bagent_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aagentId\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x17\n" +
 	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12+\n" +
 	"\x05drain\x18\x04 \x01(\v2\x15.mesos.v1.DrainConfigR\x05drain\x126\n" +
-	"\x17drain_start_nanoseconds\x18\x05 \x01(\x03R\x15drainStartNanoseconds\"\xea\x01\n" +
+	"\x17drain_start_nanoseconds\x18\x05 \x01(\x03R\x15drainStartNanoseconds\"f\n" +
+	"\tResources\x12&\n" +
+	"\x04made\x18\x01 \x03(\v2\x12.mesos.v1.ResourceR\x04made\x121\n" +
+	"\toperation\x18\x02 \x01(\v2\x13.mesos.v1.OperationR\toperation\";\n" +
+	"\x12OperationForgotten\x12%\n" +
+	"\x0eoperation_uuid\x18\x01 \x01(\fR\roperationUuid\"\xea\x01\n" +
 	"\x06Launch\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12&\n" +
 	"\x04task\x18\x02 \x01(\v2\x12.mesos.v1.TaskInfoR\x04task\x12!\n" +
@@ -723,51 +880,60 @@ func file_node_agent_checkpoint_record_proto_rawDescGZIP() []byte {
 	return file_node_agent_checkpoint_record_proto_rawDescData
 }
 
-var file_node_agent_checkpoint_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_node_agent_checkpoint_record_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_node_agent_checkpoint_record_proto_goTypes = []any{
 	(*Record)(nil),              // 0: muster.checkpoint.v1.Record
 	(*Agent)(nil),               // 1: muster.checkpoint.v1.Agent
-	(*Launch)(nil),              // 2: muster.checkpoint.v1.Launch
-	(*Update)(nil),              // 3: muster.checkpoint.v1.Update
-	(*Acknowledged)(nil),        // 4: muster.checkpoint.v1.Acknowledged
-	(*Kill)(nil),                // 5: muster.checkpoint.v1.Kill
-	(*Shutdown)(nil),            // 6: muster.checkpoint.v1.Shutdown
-	(*Forget)(nil),              // 7: muster.checkpoint.v1.Forget
-	(*mesos.FrameworkInfo)(nil), // 8: mesos.v1.FrameworkInfo
-	(*mesos.AgentID)(nil),       // 9: mesos.v1.AgentID
-	(*mesos.DrainConfig)(nil),   // 10: mesos.v1.DrainConfig
-	(*mesos.FrameworkID)(nil),   // 11: mesos.v1.FrameworkID
-	(*mesos.TaskInfo)(nil),      // 12: mesos.v1.TaskInfo
-	(*mesos.TaskStatus)(nil),    // 13: mesos.v1.TaskStatus
-	(*mesos.TaskID)(nil),        // 14: mesos.v1.TaskID
+	(*Resources)(nil),           // 2: muster.checkpoint.v1.Resources
+	(*OperationForgotten)(nil),  // 3: muster.checkpoint.v1.OperationForgotten
+	(*Launch)(nil),              // 4: muster.checkpoint.v1.Launch
+	(*Update)(nil),              // 5: muster.checkpoint.v1.Update
+	(*Acknowledged)(nil),        // 6: muster.checkpoint.v1.Acknowledged
+	(*Kill)(nil),                // 7: muster.checkpoint.v1.Kill
+	(*Shutdown)(nil),            // 8: muster.checkpoint.v1.Shutdown
+	(*Forget)(nil),              // 9: muster.checkpoint.v1.Forget
+	(*mesos.FrameworkInfo)(nil), // 10: mesos.v1.FrameworkInfo
+	(*mesos.Operation)(nil),     // 11: mesos.v1.Operation
+	(*mesos.AgentID)(nil),       // 12: mesos.v1.AgentID
+	(*mesos.DrainConfig)(nil),   // 13: mesos.v1.DrainConfig
+	(*mesos.Resource)(nil),      // 14: mesos.v1.Resource
+	(*mesos.FrameworkID)(nil),   // 15: mesos.v1.FrameworkID
+	(*mesos.TaskInfo)(nil),      // 16: mesos.v1.TaskInfo
+	(*mesos.TaskStatus)(nil),    // 17: mesos.v1.TaskStatus
+	(*mesos.TaskID)(nil),        // 18: mesos.v1.TaskID
 }
 var file_node_agent_checkpoint_record_proto_depIdxs = []int32{
 	1,  // 0: muster.checkpoint.v1.Record.agent:type_name -> muster.checkpoint.v1.Agent
-	8,  // 1: muster.checkpoint.v1.Record.framework:type_name -> mesos.v1.FrameworkInfo
-	2,  // 2: muster.checkpoint.v1.Record.launch:type_name -> muster.checkpoint.v1.Launch
-	3,  // 3: muster.checkpoint.v1.Record.update:type_name -> muster.checkpoint.v1.Update
-	4,  // 4: muster.checkpoint.v1.Record.acknowledged:type_name -> muster.checkpoint.v1.Acknowledged
-	5,  // 5: muster.checkpoint.v1.Record.kill:type_name -> muster.checkpoint.v1.Kill
-	6,  // 6: muster.checkpoint.v1.Record.shutdown:type_name -> muster.checkpoint.v1.Shutdown
-	7,  // 7: muster.checkpoint.v1.Record.forget:type_name -> muster.checkpoint.v1.Forget
-	9,  // 8: muster.checkpoint.v1.Agent.agent_id:type_name -> mesos.v1.AgentID
-	10, // 9: muster.checkpoint.v1.Agent.drain:type_name -> mesos.v1.DrainConfig
-	11, // 10: muster.checkpoint.v1.Launch.framework_id:type_name -> mesos.v1.FrameworkID
-	12, // 11: muster.checkpoint.v1.Launch.task:type_name -> mesos.v1.TaskInfo
-	11, // 12: muster.checkpoint.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
-	13, // 13: muster.checkpoint.v1.Update.status:type_name -> mesos.v1.TaskStatus
-	11, // 14: muster.checkpoint.v1.Acknowledged.framework_id:type_name -> mesos.v1.FrameworkID
-	14, // 15: muster.checkpoint.v1.Acknowledged.task_id:type_name -> mesos.v1.TaskID
-	11, // 16: muster.checkpoint.v1.Kill.framework_id:type_name -> mesos.v1.FrameworkID
-	14, // 17: muster.checkpoint.v1.Kill.task_id:type_name -> mesos.v1.TaskID
-	11, // 18: muster.checkpoint.v1.Shutdown.framework_id:type_name -> mesos.v1.FrameworkID
-	11, // 19: muster.checkpoint.v1.Forget.framework_id:type_name -> mesos.v1.FrameworkID
-	14, // 20: muster.checkpoint.v1.Forget.task_id:type_name -> mesos.v1.TaskID
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	10, // 1: muster.checkpoint.v1.Record.framework:type_name -> mesos.v1.FrameworkInfo
+	4,  // 2: muster.checkpoint.v1.Record.launch:type_name -> muster.checkpoint.v1.Launch
+	5,  // 3: muster.checkpoint.v1.Record.update:type_name -> muster.checkpoint.v1.Update
+	6,  // 4: muster.checkpoint.v1.Record.acknowledged:type_name -> muster.checkpoint.v1.Acknowledged
+	7,  // 5: muster.checkpoint.v1.Record.kill:type_name -> muster.checkpoint.v1.Kill
+	8,  // 6: muster.checkpoint.v1.Record.shutdown:type_name -> muster.checkpoint.v1.Shutdown
+	9,  // 7: muster.checkpoint.v1.Record.forget:type_name -> muster.checkpoint.v1.Forget
+	2,  // 8: muster.checkpoint.v1.Record.resources:type_name -> muster.checkpoint.v1.Resources
+	11, // 9: muster.checkpoint.v1.Record.operation:type_name -> mesos.v1.Operation
+	3,  // 10: muster.checkpoint.v1.Record.operation_forgotten:type_name -> muster.checkpoint.v1.OperationForgotten
+	12, // 11: muster.checkpoint.v1.Agent.agent_id:type_name -> mesos.v1.AgentID
+	13, // 12: muster.checkpoint.v1.Agent.drain:type_name -> mesos.v1.DrainConfig
+	14, // 13: muster.checkpoint.v1.Resources.made:type_name -> mesos.v1.Resource
+	11, // 14: muster.checkpoint.v1.Resources.operation:type_name -> mesos.v1.Operation
+	15, // 15: muster.checkpoint.v1.Launch.framework_id:type_name -> mesos.v1.FrameworkID
+	16, // 16: muster.checkpoint.v1.Launch.task:type_name -> mesos.v1.TaskInfo
+	15, // 17: muster.checkpoint.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
+	17, // 18: muster.checkpoint.v1.Update.status:type_name -> mesos.v1.TaskStatus
+	15, // 19: muster.checkpoint.v1.Acknowledged.framework_id:type_name -> mesos.v1.FrameworkID
+	18, // 20: muster.checkpoint.v1.Acknowledged.task_id:type_name -> mesos.v1.TaskID
+	15, // 21: muster.checkpoint.v1.Kill.framework_id:type_name -> mesos.v1.FrameworkID
+	18, // 22: muster.checkpoint.v1.Kill.task_id:type_name -> mesos.v1.TaskID
+	15, // 23: muster.checkpoint.v1.Shutdown.framework_id:type_name -> mesos.v1.FrameworkID
+	15, // 24: muster.checkpoint.v1.Forget.framework_id:type_name -> mesos.v1.FrameworkID
+	18, // 25: muster.checkpoint.v1.Forget.task_id:type_name -> mesos.v1.TaskID
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_node_agent_checkpoint_record_proto_init() }
@@ -784,6 +950,9 @@ func file_node_agent_checkpoint_record_proto_init() {
 		(*Record_Kill)(nil),
 		(*Record_Shutdown)(nil),
 		(*Record_Forget)(nil),
+		(*Record_Resources)(nil),
+		(*Record_Operation)(nil),
+		(*Record_OperationForgotten)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -791,7 +960,7 @@ func file_node_agent_checkpoint_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_agent_checkpoint_record_proto_rawDesc), len(file_node_agent_checkpoint_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -17,8 +17,10 @@ type State struct {
 	Agent      *Agent // never nil
 	Frameworks map[string]*Framework
 	Tasks      map[Key]*Task
-	Completed  []*Task // oldest first
-	keep       int     // how many completed tasks are remembered
+	Completed  []*Task            // oldest first
+	Made       []*mesos.Resource  // by operations
+	Operations []*mesos.Operation // begun or ended, not acknowledged; oldest first
+	keep       int                // how many completed tasks are remembered
 	launches   uint64
 }
 
@@ -78,9 +80,31 @@ func (s *State) Apply(r *Record) {
 		if f := s.Frameworks[r.Shutdown.GetFrameworkId().GetValue()]; f != nil {
 			f.Shutdown = true
 		}
+	case *Record_Resources:
+		s.Made = r.Resources.GetMade()
+		if o := r.Resources.GetOperation(); o != nil {
+			s.operation(o)
+		}
+	case *Record_Operation:
+		s.operation(r.Operation)
+	case *Record_OperationForgotten:
+		s.Operations = slices.DeleteFunc(s.Operations, func(o *mesos.Operation) bool {
+			return bytes.Equal(o.GetUuid().GetValue(), r.OperationForgotten.GetOperationUuid())
+		})
 	case *Record_Forget:
 		s.complete(Key{r.Forget.GetFrameworkId().GetValue(), r.Forget.GetTaskId().GetValue()})
 	}
+}
+
+// operation replaces what is known of an operation.
+func (s *State) operation(o *mesos.Operation) {
+	for i, known := range s.Operations {
+		if bytes.Equal(known.GetUuid().GetValue(), o.GetUuid().GetValue()) {
+			s.Operations[i] = o
+			return
+		}
+	}
+	s.Operations = append(s.Operations, o)
 }
 
 func (s *State) framework(id string) *Framework {
@@ -158,12 +182,19 @@ func (s *State) Clone() *State {
 		c.Tasks[key] = &t
 	}
 	c.Completed = slices.Clone(s.Completed)
+	c.Operations = slices.Clone(s.Operations)
 	return &c
 }
 
 // Records returns records that give s again, without what is no longer needed.
 func (s *State) Records() []*Record {
 	rs := []*Record{{Record: &Record_Agent{s.Agent}}}
+	if len(s.Made) > 0 {
+		rs = append(rs, &Record{Record: &Record_Resources{&Resources{Made: s.Made}}})
+	}
+	for _, o := range s.Operations {
+		rs = append(rs, &Record{Record: &Record_Operation{o}})
+	}
 	written := make(map[string]bool)
 	add := func(t *Task) {
 		// A framework without tasks is dropped when any task completes, so each comes right before its first.
