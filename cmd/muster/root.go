@@ -52,7 +52,7 @@ Run something:            muster run -- echo hello`,
 	)
 	c.AddCommand(
 		daemonCommand(), initCommand(), joinCommand(), devCommand(), purgeCommand(), replayCommand(),
-		runCommand(), logsCommand(),
+		runCommand(), logsCommand(), simulateCommand(),
 		quotaCommand(), weightCommand(),
 		drainCommand(), deactivateCommand(), reactivateCommand(), goneCommand(), maintenanceCommand(),
 		nodesCommand(), agentsCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), quorumCommand(), usageCommand(), versionCommand(),

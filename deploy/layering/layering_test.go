@@ -51,7 +51,7 @@ var mayImport = map[string][]string{
 	"node/api":        {"offers", "node", "telemetry", "isolate"},
 	"node/recordio":   {},
 	"node/client":     {"node/recordio", "offers/mesos"},
-	"node/sim":        {"offers", "node", "consensus", "telemetry/metrics"},
+	"node/sim":        {"offers", "node", "consensus", "telemetry/metrics", "telemetry/estimate"},
 	"cmd":             {"node", "p2p", "consensus", "isolate", "telemetry", "offers"},
 	"cmd/muster-shim": {"isolate"},
 	"deploy/bench":    {"node/client", "node/sim", "offers/mesos", "deploy/e2e/cluster"},
@@ -73,7 +73,7 @@ var pureFolders = []string{"offers", "telemetry/estimate"}
 // pure lists the packages that pureFolders may use: none of them does I/O, reads a
 // clock or starts a goroutine. Generated code may use what it needs.
 var pure = []string{
-	"bytes", "cmp", "container/heap", "container/list", "encoding", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
+	"bytes", "cmp", "container/heap", "container/list", "embed", "encoding", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
 	"hash/crc32", "hash/fnv", "hash/maphash", "iter", "maps", "math", "math/bits", "math/rand/v2", "net/netip", "net/url", "path", "reflect", "regexp", "regexp/syntax", "slices",
 	"sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "unicode/utf16", "crypto/sha256", "crypto/subtle",
 }

@@ -8,11 +8,14 @@ type Config struct {
 	Step    time.Duration // samples within one are averaged [5m]
 	Horizon time.Duration // how far ahead the peak is predicted [1h]
 	Target  float64       // share of predictions that the real peak may exceed [0.01]
-	Warm    time.Duration // a task measured for less counts with its limit [1h]
+	Warm    time.Duration // a task measured for less counts with its limit [30m]
 }
 
 // History is how far back a Node remembers step by step.
 const History = 24 * time.Hour
+
+// Week is how far back a Node remembers peaks.
+const Week = 7 * 24 * time.Hour
 
 func (c Config) withDefaults() Config {
 	if c.Step <= 0 {
@@ -26,7 +29,7 @@ func (c Config) withDefaults() Config {
 		c.Target = 0.01
 	}
 	if c.Warm <= 0 {
-		c.Warm = time.Hour
+		c.Warm = 30 * time.Minute
 	}
 	return c
 }

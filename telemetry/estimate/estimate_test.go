@@ -143,7 +143,7 @@ func TestHistoryIsBounded(t *testing.T) {
 
 func TestNamed(t *testing.T) {
 	for _, name := range append(Names, "") {
-		e, err := Named(name)
+		e, err := Named(name, Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,14 +151,14 @@ func TestNamed(t *testing.T) {
 			t.Errorf("%q predicts %v", name, got)
 		}
 	}
-	if _, err := Named("crystal ball"); err == nil {
+	if _, err := Named("crystal ball", Config{}); err == nil {
 		t.Error("a crystal ball is known")
 	}
 }
 
 // all are the estimators that hold the properties below.
-func all() []Estimator {
-	return []Estimator{Noop{}, Fixed{Amounts{1, 1e9}}, Share{Of: .5}, Sigma{N: 3}, Percentiles{Of: .99}, Max{Sigma{N: 1}, Percentiles{Of: .9}}}
+func all(t *testing.T) []Estimator {
+	return []Estimator{NewLearned(model(t), Config{}), Noop{}, Fixed{Amounts{1, 1e9}}, Share{Of: .5}, Sigma{N: 3}, Percentiles{Of: .99}, Max{Sigma{N: 1}, Percentiles{Of: .9}}}
 }
 
 // wild makes samples of the kinds that go wrong: not measured, without a limit,
@@ -190,7 +190,7 @@ func wild(r *rand.Rand, steps int) [][]Sample {
 func TestPredictionsStayWithinUseAndLimit(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
-		n, list := NewNode(Config{Warm: 10 * time.Minute}), all()
+		n, list := NewNode(Config{Warm: 10 * time.Minute}), all(t)
 		for i, row := range wild(r, 60) {
 			n.Observe(start.Add(time.Duration(i)*2*time.Minute), row)
 			for _, e := range list {
@@ -208,7 +208,7 @@ func TestPredictionsStayWithinUseAndLimit(t *testing.T) {
 func TestTheOrderOfSamplesDoesNotMatter(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	one, other := NewNode(Config{Warm: 10 * time.Minute}), NewNode(Config{Warm: 10 * time.Minute})
-	these, those := all(), all()
+	these, those := all(t), all(t)
 	for i, row := range wild(r, 300) {
 		at := start.Add(time.Duration(i) * 5 * time.Minute)
 		one.Observe(at, row)

@@ -14,6 +14,8 @@ type Node struct {
 	step    int64   // number of the step under way, since the epoch
 	tasks   []*task // by ID
 	totals  [Kinds][]float64
+	weeks   [Kinds][]float64
+	looks   [Kinds]*Outlook // Warm is 0 where there is nothing to learn from
 }
 
 // NewNode knows no task yet.
@@ -43,7 +45,7 @@ func (n *Node) Observe(at time.Time, samples []Sample) bool {
 		}
 	}
 	n.tasks = slices.DeleteFunc(n.tasks, func(t *task) bool { return !t.seen })
-	n.totals = [Kinds][]float64{}
+	n.totals, n.weeks, n.looks = [Kinds][]float64{}, [Kinds][]float64{}, [Kinds]*Outlook{}
 	return ended
 }
 
@@ -62,13 +64,18 @@ func (n *Node) closeStep(steps int64) {
 func (n *Node) task(id string) *task {
 	i, found := slices.BinarySearchFunc(n.tasks, id, func(t *task, id string) int { return strings.Compare(t.id, id) })
 	if !found {
-		t := &task{id: id}
-		for k := range t.kinds {
-			t.kinds[k].past.size = n.cfg.steps(History)
-		}
-		n.tasks = slices.Insert(n.tasks, i, t)
+		n.tasks = slices.Insert(n.tasks, i, n.newTask(id))
 	}
 	return n.tasks[i]
+}
+
+func (n *Node) newTask(id string) *task {
+	t := &task{id: id, born: n.step}
+	for k := range t.kinds {
+		t.kinds[k].past.size = n.cfg.steps(History)
+		t.kinds[k].week.size = n.cfg.steps(Week) / coarse
+	}
+	return t
 }
 
 // Limit is what the tasks were allocated.
@@ -104,6 +111,18 @@ func (n *Node) Cold(k Kind) float64 {
 	for u := range n.usages(k) {
 		if u.cold(n.cfg.steps(n.cfg.Warm)) {
 			sum += u.limit
+		}
+	}
+	return sum
+}
+
+// lastOf is what those tasks used in the latest whole step that had been seen by
+// a step.
+func (n *Node) lastOf(k Kind, seen int64) float64 {
+	sum := 0.0
+	for _, t := range n.tasks {
+		if u := &t.kinds[k]; t.born <= seen && u.past.len() > 0 {
+			sum += u.past.last()
 		}
 	}
 	return sum
@@ -155,5 +174,31 @@ func (n *Node) past(k Kind) []float64 {
 		}
 	}
 	n.totals[k] = total
+	return total
+}
+
+// week is like past, of the highest in every coarse steps of seven days.
+func (n *Node) week(k Kind) []float64 {
+	if n.weeks[k] != nil {
+		return n.weeks[k]
+	}
+	length := 0
+	for u := range n.warm(k) {
+		length = max(length, len(u.week.ring))
+	}
+	total := make([]float64, length)
+	for u := range n.warm(k) {
+		sum := 0.0
+		for lag := range len(u.week.ring) {
+			v := u.week.at(lag)
+			total[lag] += v
+			sum += v
+		}
+		mean := sum / float64(len(u.week.ring))
+		for lag := len(u.week.ring); lag < length; lag++ {
+			total[lag] += mean
+		}
+	}
+	n.weeks[k] = total
 	return total
 }

@@ -3,6 +3,7 @@ package estimate
 // task is what a Node remembers of one task.
 type task struct {
 	id    string
+	born  int64 // number of the step in which it was first seen
 	kinds [Kinds]usage
 	seen  bool // in the latest samples
 }
@@ -11,6 +12,7 @@ type task struct {
 type usage struct {
 	limit float64
 	past  window // one value a step
+	week  peaks  // the highest of every few steps
 	age   int    // steps since the first measurement
 	blind int    // steps since the latest
 
@@ -37,15 +39,31 @@ func (u *usage) observe(used, limit float64) {
 func (u *usage) close() {
 	switch {
 	case u.count > 0:
-		u.past.push(u.sum / float64(u.count))
+		u.push(u.sum / float64(u.count))
 		u.age++
 		u.blind = 0
 	case u.past.len() > 0:
-		u.past.push(u.past.last())
+		u.push(u.past.last())
 		u.age++
 		u.blind++
 	}
 	u.sum, u.count = 0, 0
+}
+
+func (u *usage) push(v float64) {
+	u.past.push(v)
+	u.week.push(v)
+}
+
+// level is the mean of the step under way, as far as it is known.
+func (u *usage) level() float64 {
+	switch {
+	case u.count > 0:
+		return u.sum / float64(u.count)
+	case u.past.len() > 0:
+		return u.past.last()
+	}
+	return 0
 }
 
 // cold tells whether too little is known of the task to predict from.

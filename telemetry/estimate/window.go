@@ -54,3 +54,41 @@ func (w *window) mean() float64 {
 	}
 	return sum / float64(len(w.ring))
 }
+
+// coarse is how many steps share one value of peaks.
+const coarse = 3
+
+// peaks holds the highest of each coarse steps of a series, the latest under way.
+type peaks struct {
+	size  int
+	ring  []float32 // grows to size, then wraps at next
+	next  int
+	steps int // in the value under way
+}
+
+func (p *peaks) push(v float64) {
+	if p.steps == 0 || p.steps == coarse {
+		p.append(0)
+		p.steps = 0
+	}
+	p.steps++
+	i := (p.next - 1 + p.size) % p.size
+	p.ring[i] = max(p.ring[i], float32(v))
+}
+
+func (p *peaks) append(v float32) {
+	if len(p.ring) < p.size {
+		p.ring = append(p.ring, v)
+	} else {
+		p.ring[p.next] = v
+	}
+	p.next = (p.next + 1) % p.size
+}
+
+func (p *peaks) at(lag int) float64 {
+	i := p.next - 1 - lag
+	if i < 0 {
+		i += p.size
+	}
+	return float64(p.ring[i])
+}
