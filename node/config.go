@@ -48,6 +48,7 @@ type Config struct {
 
 	Weights          string `mapstructure:"weights"`                                // of roles in a cluster that was given none, as "web=2,db=0.5"
 	MinAllocatable   string `mapstructure:"min_allocatable_resources"`              // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
+	SplitOffers      string `mapstructure:"split_offers"`                           // the least part of an agent that is split among frameworks without anything, as "cpus:1;mem:1024" [none is split]
 	ConstraintMemory int    `mapstructure:"offer_constraints_re2_max_mem"`          // bytes that a regular expression in offer constraints may take [4096]
 	ConstraintSize   int    `mapstructure:"offer_constraints_re2_max_program_size"` // instructions that it may have [100]
 

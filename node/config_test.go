@@ -20,6 +20,7 @@ func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
 		"a weight that is none":              {Weights: "web=2,db=0"},
 		"a weight without a role":            {Weights: "=2"},
 		"a minimum of nothing":               {MinAllocatable: "cpus:0.01|"},
+		"a part that is no quantity":         {SplitOffers: "half"},
 		"patterns of negative size":          {ConstraintSize: -1},
 		"a negative count of silences":       {PingTimeouts: -1},
 		"a negative time to come back":       {ReregisterTimeout: -1},

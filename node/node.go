@@ -254,6 +254,7 @@ func (n *Node) flags() map[string]string {
 		"quorum": fmt.Sprint(n.cfg.Voters/2 + 1), "authenticate_http": fmt.Sprint(n.cfg.Secrets != ""), "log_file": n.cfg.LogFile,
 		"weights":                                n.cfg.Weights,
 		"min_allocatable_resources":              cmp.Or(n.cfg.MinAllocatable, "cpus:0.01|mem:32"),
+		"split_offers":                           n.cfg.SplitOffers,
 		"offer_constraints_re2_max_mem":          fmt.Sprint(cmp.Or(n.cfg.ConstraintMemory, 4096)),
 		"offer_constraints_re2_max_program_size": fmt.Sprint(cmp.Or(n.cfg.ConstraintSize, 100)),
 		"pid":                                    fmt.Sprint(os.Getpid()),

@@ -43,6 +43,9 @@ func (c Config) policy() (offers.Config, error) {
 			return out, fmt.Errorf("%w: %s: %d is negative", ErrConfig, name, n)
 		}
 	}
+	if out.Split, err = resource.ParseQuantities(c.SplitOffers); err != nil {
+		return out, fmt.Errorf("%w: split_offers: %q: %w", ErrConfig, c.SplitOffers, err)
+	}
 	if c.MinAllocatable == "" {
 		return out, nil
 	}

@@ -167,7 +167,7 @@ func (m *Master) serve(l Link, id uint64, f *framework, call *scheduler.Call) {
 	case scheduler.Call_MESSAGE:
 		m.frameworkMessage(f, call.GetMessage())
 	case scheduler.Call_REQUEST:
-		// Mesos's allocator ignores it too.
+		m.demand(f, call.GetRequest().GetRequests())
 	case scheduler.Call_UPDATE_FRAMEWORK:
 		m.updateCall(l, id, f, call.GetUpdateFramework())
 		return

@@ -96,7 +96,7 @@ func (s *scenario) resources(text string) resource.Set {
 	return set
 }
 
-// subscribe LINK SESSION [id=] [failover=SECONDS] [role=] [roles=,] [caps=,] [suppressed=,] [principal=] [authenticated=] [user=] [resume=yes] [:: OfferConstraints]
+// subscribe LINK SESSION [id=] [failover=SECONDS] [role=] [roles=,] [caps=,] [suppressed=,] [principal=] [authenticated=] [user=] [resume=yes] [request=CPUS] [:: OfferConstraints]
 func (s *scenario) subscribe(a args) {
 	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), Roles: a.list("roles")}
 	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{
@@ -132,6 +132,9 @@ func (s *scenario) subscribe(a args) {
 	sub := &protocol.Subscribe{SessionId: proto.String(a.word(2)), Call: call}
 	if p := a.named["authenticated"]; p != "" {
 		sub.Principal = proto.String(p)
+	}
+	if cpus := a.named["request"]; cpus != "" {
+		sub.Requests = []*mesos.Request{{Resources: s.resources("cpus:" + cpus).Proto()}}
 	}
 	if a.named["resume"] != "" {
 		sub.Resume = proto.Bool(true)

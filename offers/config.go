@@ -20,6 +20,7 @@ type Config struct {
 	Seed     uint64            // of the allocator's shuffles
 
 	MinAllocatable     []resource.Quantities   // an offer has all of one of these, unless its framework asks for others; empty, not nil: anything [cpus:0.01 or mem:32]
+	Split              resource.Quantities     // the least part of an agent that is split among frameworks without anything [none is split]
 	ConstraintPatterns allocator.PatternLimits // what regular expressions in offer constraints may cost
 
 	AllocationInterval time.Duration // how often all agents are offered, besides the events that cause an offer [1s]

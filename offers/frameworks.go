@@ -31,6 +31,7 @@ type framework struct {
 	deadline  *timer   // armed while not connected: what happens if it stays away
 
 	wishes
+	requests     []*mesos.Request // what it asked for
 	tasks        map[string]*task
 	unreachable  map[string]*task // of agents that are unreachable
 	lost         []string         // the unreachable ones, those lost first first
@@ -198,7 +199,7 @@ func (m *Master) deactivate(f *framework) {
 	if !f.active {
 		return
 	}
-	f.active = false
+	f.active, f.requests = false, nil
 	for _, o := range f.sortedOffers() {
 		m.rescind(o, nil)
 	}

@@ -81,7 +81,7 @@ func New(cfg Config, facts *registry.State) *Master {
 		windows:    windowsOf(facts.MaintenanceSchedule()),
 		removals:   pace{every: cfg.AgentRemovalInterval},
 		allocator: allocator.New(allocator.Config{
-			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable,
+			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable, Split: cfg.Split,
 			Region: info.GetDomain().GetFaultDomain().GetRegion().GetName(),
 		}),
 		proposals: map[string][]func(error){},

@@ -146,6 +146,9 @@ func (m *Master) suppress(f *framework, roles []string) {
 	all := f.orAll(roles)
 	f.suppressed = append(without(f.suppressed, all), all...)
 	m.allocator.Suppress(f.id, all)
+	if len(without(f.roles, f.suppressed)) == 0 {
+		f.requests = nil
+	}
 }
 
 func (f *framework) orAll(roles []string) []string {

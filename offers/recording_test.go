@@ -147,6 +147,10 @@ func TestSecretsAreNotRecorded(t *testing.T) {
 }
 
 func TestEverySettingIsRecorded(t *testing.T) {
+	least, err := resource.ParseQuantities("cpus:0.5;mem:10;x:2")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var cfg Config
 	v := reflect.ValueOf(&cfg).Elem()
 	for i := range v.NumField() {
@@ -166,13 +170,11 @@ func TestEverySettingIsRecorded(t *testing.T) {
 		case *mesos.MasterInfo:
 			f.Set(reflect.ValueOf(&mesos.MasterInfo{Id: proto.String("m"), Hostname: proto.String("h")}))
 		case []resource.Quantities:
-			least, err := resource.ParseQuantities("cpus:0.5;mem:10;x:2")
-			if err != nil {
-				t.Fatal(err)
-			}
 			f.Set(reflect.ValueOf([]resource.Quantities{least, {}}))
 		case map[string]float64:
 			f.Set(reflect.ValueOf(map[string]float64{"a": 1.5}))
+		case resource.Quantities:
+			f.Set(reflect.ValueOf(least))
 		case allocator.PatternLimits:
 			f.Set(reflect.ValueOf(allocator.PatternLimits{Memory: 5, ProgramSize: 6}))
 		default:

@@ -22,6 +22,7 @@ func (m *Master) subscribe(l *link, msg *protocol.Subscribe) {
 	}
 	if s := m.sessions[id]; s != nil {
 		m.sessionBack(s, l)
+		m.demand(s.framework, msg.GetRequests())
 		m.resumed(s.framework)
 		return
 	}
@@ -124,6 +125,7 @@ func (m *Master) proposeAdmission(f *framework, session string, greet bool) {
 		f.admitted = true
 		f.registered = m.now
 		m.allocator.AddFramework(m.now, f.id, f.options(), m.usedOf(f))
+		m.demand(f, f.requests)
 		m.dirty.framework(f)
 		if f.session == nil {
 			m.disconnected(f)
@@ -167,6 +169,7 @@ func (m *Master) resubscribe(l *link, session string, f *framework, info *mesos.
 		return
 	}
 	m.updateFramework(f, info, w)
+	m.demand(f, nil)
 	m.remember(f)
 	s := m.openSession(l, session, f)
 	m.proposeConnected(f, s, true)
@@ -263,6 +266,7 @@ func (m *Master) resume(l *link, msg *protocol.Subscribe) {
 	}
 	f.wishes = w
 	m.allocator.UpdateFramework(m.now, f.id, f.options())
+	m.demand(f, msg.GetRequests())
 	stored := m.facts.Framework(f.id)
 	if stored.GetSessionId() == s.id && stored.Deadline == nil {
 		m.begin(f, false)
@@ -291,7 +295,7 @@ func (m *Master) readmit(l *link, msg *protocol.Subscribe, id string) {
 		return
 	}
 	f := m.addFramework(info)
-	f.wishes = w
+	f.wishes, f.requests = w, msg.GetRequests()
 	m.openSession(l, msg.GetSessionId(), f)
 	m.proposeAdmission(f, msg.GetSessionId(), false)
 }

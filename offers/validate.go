@@ -80,6 +80,8 @@ func validatePayload(call *scheduler.Call) error {
 		if call.GetAcknowledgeOperationStatus().AgentId == nil {
 			return absent("agent_id")
 		}
+	case scheduler.Call_REQUEST:
+		return validateRequests(call.GetRequest())
 	case scheduler.Call_UPDATE_FRAMEWORK:
 		info := call.GetUpdateFramework().GetFrameworkInfo()
 		if info == nil {

@@ -49,6 +49,7 @@ var settings = []setting{
 	{"registry_max_agent_count", 0, "how many of them are remembered (default 102400)"},
 	{"weights", "", `weights of roles, as "web=2,db=0.5"; those that are set later stay`},
 	{"min_allocatable_resources", "", `the least that is offered, alternatives between "|" (default "cpus:0.01|mem:32")`},
+	{"split_offers", "", `the least part of a large agent that is split among frameworks without anything, as "cpus:1;mem:1024" (default: none is split)`},
 	{"offer_constraints_re2_max_mem", 0, "bytes that a regular expression in offer constraints may take (default 4096)"},
 	{"offer_constraints_re2_max_program_size", 0, "instructions that it may have (default 100)"},
 	{"record", "", "directory to keep every decision in while this node leads, for `muster replay` (default: not kept)"},

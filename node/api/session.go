@@ -38,8 +38,9 @@ type Session struct {
 	ID string // the Mesos-Stream-Id
 
 	principal  string
-	call       *scheduler.Call // SUBSCRIBE, with the framework's ID once it is known
-	subscribed bool            // SUBSCRIBED has come
+	call       *scheduler.Call  // SUBSCRIBE, with the framework's ID once it is known
+	requests   []*mesos.Request // what the framework asked for
+	subscribed bool             // SUBSCRIBED has come
 	offers     outstanding
 
 	answered chan struct{} // closed with the first event
@@ -191,7 +192,7 @@ func (s *Session) resume() *protocol.GatewayToMaster { return s.subscribe(proto.
 
 func (s *Session) subscribe(resume *bool) *protocol.GatewayToMaster {
 	return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Subscribe{Subscribe: &protocol.Subscribe{
-		SessionId: &s.ID, Principal: optional(s.principal), Call: proto.CloneOf(s.call), Resume: resume,
+		SessionId: &s.ID, Principal: optional(s.principal), Call: proto.CloneOf(s.call), Resume: resume, Requests: s.requests,
 	}}}
 }
 
@@ -221,7 +222,12 @@ func (s *Session) settled(call *scheduler.Call) {
 			all := append(slices.Clone(sub.SuppressedRoles), roles...)
 			slices.Sort(all)
 			sub.SuppressedRoles = slices.Compact(all)
+			if len(sub.SuppressedRoles) == len(s.known(nil)) {
+				s.requests = nil
+			}
 		}
+	case scheduler.Call_REQUEST:
+		s.requests = call.GetRequest().GetRequests()
 	case scheduler.Call_REVIVE:
 		roles := s.known(call.GetRevive().GetRoles())
 		sub.SuppressedRoles = slices.DeleteFunc(slices.Clone(sub.SuppressedRoles), func(r string) bool { return slices.Contains(roles, r) })

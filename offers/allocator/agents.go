@@ -103,6 +103,7 @@ func (a *Allocator) RemoveAgent(now time.Time, id string) {
 	}
 	a.forget(ag)
 	ag.active = false
+	a.revision++
 	a.setOpen(ag)
 	last := a.list[len(a.list)-1]
 	a.list[ag.index], last.index = last, ag.index
@@ -135,6 +136,7 @@ func (a *Allocator) ActivateAgent(now time.Time, id string) {
 	a.observe(now)
 	if ag := a.agents[id]; ag != nil && !ag.active {
 		ag.active = true
+		a.revision++
 		a.touch(ag)
 	}
 }
@@ -144,6 +146,7 @@ func (a *Allocator) DeactivateAgent(now time.Time, id string) {
 	a.observe(now)
 	if ag := a.agents[id]; ag != nil {
 		ag.active = false
+		a.revision++
 		a.setOpen(ag)
 	}
 }
@@ -152,6 +155,7 @@ func (a *Allocator) describe(ag *agent, o AgentOptions) {
 	o.Total = o.Total.Unallocate()
 	a.chargeReservations(ag.options.Total, o.Total)
 	ag.options = o
+	a.revision++
 	ag.gpu = o.Total.Scalar("gpus") > 0
 	region := o.Domain.GetFaultDomain().GetRegion().GetName()
 	ag.remote = a.cfg.Region != "" && region != "" && region != a.cfg.Region

@@ -15,6 +15,7 @@ type Config struct {
 	Seed                uint64                // of the order in which agents are considered
 	ExcludeFromFairness []string              // names of scalars that no share counts, such as gpus
 	GPUsForAll          bool                  // agents with GPUs are offered to frameworks without the capability too
+	Split               resource.Quantities   // the least part into which a large agent is split for those who have nothing [none is split]
 	Region              string                // of the cluster; agents elsewhere are for the region-aware [no region is remote]
 	RecoveryFactor      float64               // of the agents that Await expects: how many are enough [0.8]
 	RecoveryTimeout     time.Duration         // how long Await holds offers back at the most [10m]
@@ -75,6 +76,8 @@ type Allocator struct {
 	roles      map[string]*role
 	slots      slots
 	screens    screens
+	demanding  []*client // that asked for something in particular
+	revision   uint64    // of the agents, as demands see them
 
 	total   resource.Quantities // of all agents
 	measure resource.Quantities // total, when shares were last renewed

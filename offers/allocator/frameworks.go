@@ -31,6 +31,7 @@ type client struct {
 	fresh      bool                  // may have become entitled since the last run
 	minimum    []resource.Quantities // nil: the general one
 	screen     *screen               // its constraints, nil: none
+	demand     *demand               // what it asked for, nil: anything
 	holds      int                   // agents on which it has something
 	filters    int
 }
@@ -120,6 +121,7 @@ func (a *Allocator) setActive(id string, active bool) {
 	for _, c := range f.clients {
 		if !active {
 			a.forgive(c)
+			a.forgo(c)
 		}
 		a.settle(c)
 	}
@@ -129,6 +131,7 @@ func (a *Allocator) setActive(id string, active bool) {
 func (a *Allocator) Suppress(id string, roles []string) {
 	for _, c := range a.named(id, roles) {
 		c.suppressed = true
+		a.forgo(c)
 		a.settle(c)
 	}
 }
@@ -167,6 +170,7 @@ func (a *Allocator) configure(f *framework, o FrameworkOptions) {
 	for _, c := range slices.Clone(f.clients) {
 		if c.subscribed = slices.Contains(o.Roles, c.role.name); !c.subscribed || !f.active {
 			a.forgive(c)
+			a.forgo(c)
 		}
 		c.suppressed = slices.Contains(o.Suppressed, c.role.name)
 		a.setMinimum(c, o.MinAllocatable)
@@ -212,6 +216,7 @@ func (a *Allocator) settle(c *client) {
 	a.forgive(c)
 	a.setMinimum(c, nil)
 	a.setConstraints(c, nil)
+	a.forgo(c)
 	a.slots.remove(c)
 	c.framework.clients = slices.DeleteFunc(c.framework.clients, func(o *client) bool { return o == c })
 	a.release(c.role)

@@ -100,6 +100,7 @@ func (s *simulation) actions() map[string]func(*rapid.T) {
 		"remove framework":    s.removeFramework,
 		"toggle framework":    s.toggleFramework,
 		"suppress or revive":  s.suppressOrRevive,
+		"request":             s.request,
 		"add or update agent": s.addOrUpdateAgent,
 		"remove agent":        s.removeAgent,
 		"toggle agent":        s.toggleAgent,
@@ -160,6 +161,18 @@ func (s *simulation) suppressOrRevive(t *rapid.T) {
 			a.Revive(s.now, id, roles)
 		}
 	})
+}
+
+func (s *simulation) request(t *rapid.T) {
+	id := draw(t, frameworkIDs, "id")
+	var requests []Request
+	for range rapid.IntRange(0, 2).Draw(t, "requests") {
+		requests = append(requests, Request{
+			Agent:     draw(t, append([]string{"", "", "gone"}, agentIDs...), "agent"),
+			Resources: parse(t, draw(t, []string{"cpus:2", "cpus:1;mem:100", "ports:[3-4]", "cpus:100", "gpus:1", "disk:3"}, "wanted")),
+		})
+	}
+	s.both(func(a *Allocator) { a.Request(s.now, id, requests) })
 }
 
 func (s *simulation) addOrUpdateAgent(t *rapid.T) {
@@ -313,9 +326,12 @@ func (s *simulation) allocate(t *rapid.T) {
 
 func TestRandomSimulation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		seed := rapid.Uint64().Draw(t, "seed")
+		cfg := Config{Seed: rapid.Uint64().Draw(t, "seed")}
+		if rapid.Bool().Draw(t, "split") {
+			cfg.Split = parse(t, "cpus:1").Quantities()
+		}
 		s := &simulation{
-			now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), a: New(Config{Seed: seed}), twin: New(Config{Seed: seed}),
+			now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), a: New(cfg), twin: New(cfg),
 			have: map[[2]string]resource.Set{}, total: map[string]resource.Set{},
 		}
 		for range 3 {

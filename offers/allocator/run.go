@@ -28,12 +28,13 @@ func (a *Allocator) Allocate(now time.Time) []Offer {
 	if batch || a.requota {
 		a.ease()
 	}
+	a.reweigh()
 	fresh := a.takeFresh()
 	candidates := a.candidates(len(fresh) > 0)
 	if len(candidates) == 0 {
 		return nil
 	}
-	r := run{Allocator: a, fresh: fresh}
+	r := run{Allocator: a, fresh: fresh, split: a.splitting()}
 	r.made = make([]made, 0, len(candidates))
 	if !a.root.quota.owed.Empty() {
 		r.guarantees = true
@@ -87,6 +88,7 @@ type run struct {
 	guarantees bool                    // this is the first stage
 	lent       map[*agent]resource.Set // shared volumes offered in this run
 	sight
+	split
 }
 
 // made is an offer.
@@ -99,8 +101,12 @@ type made struct {
 // visitAll visits the agents in an order that favours none.
 func (r *run) visitAll(agents []*agent) {
 	r.rand.Shuffle(len(agents), func(i, j int) { agents[i], agents[j] = agents[j], agents[i] })
-	for _, ag := range agents {
+	if len(r.demanding) > 0 {
+		r.namedFirst(agents)
+	}
+	for i, ag := range agents {
 		if ag.open > 0 {
+			r.left = len(agents) - i
 			r.visit(ag)
 		}
 	}
@@ -112,6 +118,9 @@ func (r *run) visit(ag *agent) {
 	alone := ag.quiet && len(r.fresh) <= few // the others would say what they said
 	if !alone {
 		ag.kept = false
+	}
+	if r.hungry > r.left && !r.guarantees {
+		r.divide()
 	}
 	switch {
 	case alone:
@@ -128,7 +137,7 @@ func (r *run) visit(ag *agent) {
 	// Whoever was asked and did not take it wants no part of it either, until
 	// something changes. But a shared volume that was offered may be offered
 	// again, to another.
-	ag.quiet = ag.available.Shared().Empty()
+	ag.quiet = ag.available.Shared().Empty() && r.parts == 0
 	if ag.kept {
 		r.slack = r.slack.Min(r.spare)
 	}
@@ -186,24 +195,40 @@ func (r *run) visitRole(role *role) bool {
 // consider offers the client all it may have of the agent, and reports whether
 // it did.
 func (r *run) consider(c *client) bool {
-	caps := &c.framework.caps
-	if r.agent.special && !r.agent.suits(c, &r.cfg) {
+	v, why := r.judge(c)
+	if why != Due || r.parts > 0 && r.served(c) {
 		return false
 	}
-	v := r.view(caps.class())
+	set := v.set
+	if r.hungry > 0 {
+		set = r.part(c, set)
+	}
+	r.offer(c, set)
+	return true
+}
+
+// judge says what the client may have of the agent, and why it is not offered it
+// if it is not.
+func (r *run) judge(c *client) (*view, Reason) {
+	if r.agent.special && !r.agent.suits(c, &r.cfg) {
+		return nil, Unsuited
+	}
+	v := r.view(c.framework.caps.class())
 	if c.minimum == nil && !v.enough || c.minimum != nil && !enough(v.set, c.minimum) {
-		return false
+		return v, TooLittle
 	}
 	for _, refusal := range v.refusals {
 		if refusal.has(c.slot) {
-			return false
+			return v, Refused
 		}
 	}
 	if c.screen != nil && c.screen.excludes(r.agent) {
-		return false
+		return v, Constrained
 	}
-	r.offer(c, v.set)
-	return true
+	if c.demand != nil && c.demand.leaves(r.agent.id, &v.set) {
+		return v, Unasked
+	}
+	return v, Due
 }
 
 func (r *run) offer(c *client, set resource.Set) {

@@ -98,6 +98,9 @@ func (s *scenario) command(name string, plain []string, args map[string]string) 
 	switch name {
 	case "config":
 		cfg := Config{Region: args["region"], ExcludeFromFairness: list(args["exclude"]), GPUsForAll: args["gpus-for-all"] != ""}
+		if text := args["split"]; text != "" {
+			cfg.Split = s.minimum(text)[0]
+		}
 		if min, some := args["min"]; some {
 			cfg.MinAllocatable = s.minimum(min)
 		}
@@ -151,6 +154,13 @@ func (s *scenario) frameworkCommand(name string, plain []string, args map[string
 		s.a.ActivateFramework(s.now, plain[0])
 	case "deactivate":
 		s.a.DeactivateFramework(s.now, plain[0])
+	case "request":
+		var requests []Request
+		for _, text := range plain[1:] {
+			agent, res, _ := strings.Cut(text, "@")
+			requests = append(requests, Request{Agent: agent, Resources: s.set(res)})
+		}
+		s.a.Request(s.now, plain[0], requests)
 	case "suppress":
 		s.a.Suppress(plain[0], plain[1:])
 	case "revive":

@@ -26,7 +26,7 @@ type view struct {
 
 // arrive turns to an agent.
 func (r *run) arrive(ag *agent) {
-	r.agent, r.under, r.cut = ag, nil, false
+	r.agent, r.under, r.cut, r.parts = ag, nil, false, 0
 	r.changed()
 }
 

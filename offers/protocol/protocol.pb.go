@@ -1783,6 +1783,7 @@ type GatewayToMaster struct {
 	//	*GatewayToMaster_Closed
 	//	*GatewayToMaster_Heartbeat
 	//	*GatewayToMaster_Pending
+	//	*GatewayToMaster_Explain
 	Message       isGatewayToMaster_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1879,6 +1880,15 @@ func (x *GatewayToMaster) GetPending() *Pending {
 	return nil
 }
 
+func (x *GatewayToMaster) GetExplain() *Explain {
+	if x != nil {
+		if x, ok := x.Message.(*GatewayToMaster_Explain); ok {
+			return x.Explain
+		}
+	}
+	return nil
+}
+
 type isGatewayToMaster_Message interface {
 	isGatewayToMaster_Message()
 }
@@ -1907,6 +1917,10 @@ type GatewayToMaster_Pending struct {
 	Pending *Pending `protobuf:"bytes,6,opt,name=pending,oneof"`
 }
 
+type GatewayToMaster_Explain struct {
+	Explain *Explain `protobuf:"bytes,7,opt,name=explain,oneof"`
+}
+
 func (*GatewayToMaster_Subscribe) isGatewayToMaster_Message() {}
 
 func (*GatewayToMaster_Call) isGatewayToMaster_Message() {}
@@ -1918,6 +1932,8 @@ func (*GatewayToMaster_Closed) isGatewayToMaster_Message() {}
 func (*GatewayToMaster_Heartbeat) isGatewayToMaster_Message() {}
 
 func (*GatewayToMaster_Pending) isGatewayToMaster_Message() {}
+
+func (*GatewayToMaster_Explain) isGatewayToMaster_Message() {}
 
 // MasterToGateway goes down the link of a gateway.
 type MasterToGateway struct {
@@ -2049,8 +2065,10 @@ type Subscribe struct {
 	SessionId *string                `protobuf:"bytes,1,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
 	Principal *string                `protobuf:"bytes,2,opt,name=principal" json:"principal,omitempty"`
 	// The SUBSCRIBE call; with resume, its framework_info carries the ID.
-	Call          *scheduler.Call `protobuf:"bytes,3,opt,name=call" json:"call,omitempty"`
-	Resume        *bool           `protobuf:"varint,4,opt,name=resume" json:"resume,omitempty"`
+	Call   *scheduler.Call `protobuf:"bytes,3,opt,name=call" json:"call,omitempty"`
+	Resume *bool           `protobuf:"varint,4,opt,name=resume" json:"resume,omitempty"`
+	// With resume: what the framework last asked for by REQUEST.
+	Requests      []*mesos.Request `protobuf:"bytes,5,rep,name=requests" json:"requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2111,6 +2129,13 @@ func (x *Subscribe) GetResume() bool {
 		return *x.Resume
 	}
 	return false
+}
+
+func (x *Subscribe) GetRequests() []*mesos.Request {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
 }
 
 // Call is any other scheduler call. Each is answered by one reply.
@@ -2361,6 +2386,7 @@ type Reply struct {
 	// The response of a call that has one, as it goes over HTTP.
 	Response          *master.Response    `protobuf:"bytes,4,opt,name=response" json:"response,omitempty"`
 	SchedulerResponse *scheduler.Response `protobuf:"bytes,5,opt,name=scheduler_response,json=schedulerResponse" json:"scheduler_response,omitempty"`
+	Explanation       *Explanation        `protobuf:"bytes,6,opt,name=explanation" json:"explanation,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2430,6 +2456,165 @@ func (x *Reply) GetSchedulerResponse() *scheduler.Response {
 	return nil
 }
 
+func (x *Reply) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
+// Explain asks why a framework is not offered more, now. It changes nothing and is
+// answered by one reply.
+type Explain struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	CallId    *uint64                `protobuf:"varint,1,opt,name=call_id,json=callId" json:"call_id,omitempty"`
+	Principal *string                `protobuf:"bytes,2,opt,name=principal" json:"principal,omitempty"`
+	// ID, the beginning of one, or name; empty for a list of all, without reasons.
+	Framework *string `protobuf:"bytes,3,opt,name=framework" json:"framework,omitempty"`
+	// One of its roles; unset for all.
+	Role *string `protobuf:"bytes,4,opt,name=role" json:"role,omitempty"`
+	// ID, the beginning of one, or host name; unset for all.
+	Agent         *string `protobuf:"bytes,5,opt,name=agent" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explain) Reset() {
+	*x = Explain{}
+	mi := &file_protocol_protocol_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explain) ProtoMessage() {}
+
+func (x *Explain) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explain.ProtoReflect.Descriptor instead.
+func (*Explain) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Explain) GetCallId() uint64 {
+	if x != nil && x.CallId != nil {
+		return *x.CallId
+	}
+	return 0
+}
+
+func (x *Explain) GetPrincipal() string {
+	if x != nil && x.Principal != nil {
+		return *x.Principal
+	}
+	return ""
+}
+
+func (x *Explain) GetFramework() string {
+	if x != nil && x.Framework != nil {
+		return *x.Framework
+	}
+	return ""
+}
+
+func (x *Explain) GetRole() string {
+	if x != nil && x.Role != nil {
+		return *x.Role
+	}
+	return ""
+}
+
+func (x *Explain) GetAgent() string {
+	if x != nil && x.Agent != nil {
+		return *x.Agent
+	}
+	return ""
+}
+
+// Explanation is the answer: what the code that decides says of each agent.
+type Explanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one that was asked about, or all.
+	Frameworks []*Explanation_Framework `protobuf:"bytes,1,rep,name=frameworks" json:"frameworks,omitempty"`
+	Roles      []*Explanation_Role      `protobuf:"bytes,2,rep,name=roles" json:"roles,omitempty"`
+	// That are registered, and that are known and awaited.
+	Agents        *uint32 `protobuf:"varint,3,opt,name=agents" json:"agents,omitempty"`
+	AwaitedAgents *uint32 `protobuf:"varint,4,opt,name=awaited_agents,json=awaitedAgents" json:"awaited_agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_protocol_protocol_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Explanation) GetFrameworks() []*Explanation_Framework {
+	if x != nil {
+		return x.Frameworks
+	}
+	return nil
+}
+
+func (x *Explanation) GetRoles() []*Explanation_Role {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Explanation) GetAgents() uint32 {
+	if x != nil && x.Agents != nil {
+		return *x.Agents
+	}
+	return 0
+}
+
+func (x *Explanation) GetAwaitedAgents() uint32 {
+	if x != nil && x.AwaitedAgents != nil {
+		return *x.AwaitedAgents
+	}
+	return 0
+}
+
 // Closed ends a session: upwards when the framework's stream ended, downwards
 // after the last event the framework is to see.
 type Closed struct {
@@ -2441,7 +2626,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_protocol_protocol_proto_msgTypes[32]
+	mi := &file_protocol_protocol_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2638,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[32]
+	mi := &file_protocol_protocol_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2651,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{32}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Closed) GetSessionId() string {
@@ -2510,7 +2695,7 @@ type ViewEvent struct {
 
 func (x *ViewEvent) Reset() {
 	*x = ViewEvent{}
-	mi := &file_protocol_protocol_proto_msgTypes[33]
+	mi := &file_protocol_protocol_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2707,7 @@ func (x *ViewEvent) String() string {
 func (*ViewEvent) ProtoMessage() {}
 
 func (x *ViewEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[33]
+	mi := &file_protocol_protocol_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2720,7 @@ func (x *ViewEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent.ProtoReflect.Descriptor instead.
 func (*ViewEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ViewEvent) GetEvent() isViewEvent_Event {
@@ -2880,7 +3065,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_protocol_protocol_proto_msgTypes[34]
+	mi := &file_protocol_protocol_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +3077,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[34]
+	mi := &file_protocol_protocol_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +3090,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{34}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{36}
 }
 
 type Synced struct {
@@ -2916,7 +3101,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_protocol_protocol_proto_msgTypes[35]
+	mi := &file_protocol_protocol_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3113,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[35]
+	mi := &file_protocol_protocol_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3126,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{35}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{37}
 }
 
 // Hello is the first message of every link, both ways: the term in which the
@@ -2956,7 +3141,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_protocol_protocol_proto_msgTypes[36]
+	mi := &file_protocol_protocol_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3153,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[36]
+	mi := &file_protocol_protocol_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3166,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{36}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Hello) GetTerm() uint64 {
@@ -3007,7 +3192,7 @@ type Seek struct {
 
 func (x *Seek) Reset() {
 	*x = Seek{}
-	mi := &file_protocol_protocol_proto_msgTypes[37]
+	mi := &file_protocol_protocol_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3204,7 @@ func (x *Seek) String() string {
 func (*Seek) ProtoMessage() {}
 
 func (x *Seek) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[37]
+	mi := &file_protocol_protocol_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3217,7 @@ func (x *Seek) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seek.ProtoReflect.Descriptor instead.
 func (*Seek) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{37}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{39}
 }
 
 type Reconcile_Task struct {
@@ -3045,7 +3230,7 @@ type Reconcile_Task struct {
 
 func (x *Reconcile_Task) Reset() {
 	*x = Reconcile_Task{}
-	mi := &file_protocol_protocol_proto_msgTypes[38]
+	mi := &file_protocol_protocol_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3242,7 @@ func (x *Reconcile_Task) String() string {
 func (*Reconcile_Task) ProtoMessage() {}
 
 func (x *Reconcile_Task) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[38]
+	mi := &file_protocol_protocol_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3283,7 @@ type Pending_Task struct {
 
 func (x *Pending_Task) Reset() {
 	*x = Pending_Task{}
-	mi := &file_protocol_protocol_proto_msgTypes[39]
+	mi := &file_protocol_protocol_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3110,7 +3295,7 @@ func (x *Pending_Task) String() string {
 func (*Pending_Task) ProtoMessage() {}
 
 func (x *Pending_Task) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[39]
+	mi := &file_protocol_protocol_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,6 +3332,445 @@ func (x *Pending_Task) GetExecutorId() *mesos.ExecutorID {
 	return nil
 }
 
+type Explanation_Framework struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *string                `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	Name  *string                `protobuf:"bytes,2,opt,name=name" json:"name,omitempty"`
+	// active, away (its gateway is), disconnected, awaited or admitting.
+	State           *string  `protobuf:"bytes,3,opt,name=state" json:"state,omitempty"`
+	Roles           []string `protobuf:"bytes,4,rep,name=roles" json:"roles,omitempty"`
+	SuppressedRoles []string `protobuf:"bytes,5,rep,name=suppressed_roles,json=suppressedRoles" json:"suppressed_roles,omitempty"`
+	// What it asked for by REQUEST.
+	Requests      []*mesos.Request `protobuf:"bytes,6,rep,name=requests" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Framework) Reset() {
+	*x = Explanation_Framework{}
+	mi := &file_protocol_protocol_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Framework) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Framework) ProtoMessage() {}
+
+func (x *Explanation_Framework) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Framework.ProtoReflect.Descriptor instead.
+func (*Explanation_Framework) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 0}
+}
+
+func (x *Explanation_Framework) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *Explanation_Framework) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *Explanation_Framework) GetState() string {
+	if x != nil && x.State != nil {
+		return *x.State
+	}
+	return ""
+}
+
+func (x *Explanation_Framework) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Explanation_Framework) GetSuppressedRoles() []string {
+	if x != nil {
+		return x.SuppressedRoles
+	}
+	return nil
+}
+
+func (x *Explanation_Framework) GetRequests() []*mesos.Request {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// Offers that were made and not answered.
+type Explanation_Outstanding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offers        *uint32                `protobuf:"varint,1,opt,name=offers" json:"offers,omitempty"`
+	Resources     []*mesos.Resource      `protobuf:"bytes,2,rep,name=resources" json:"resources,omitempty"`
+	OldestSeconds *float64               `protobuf:"fixed64,3,opt,name=oldest_seconds,json=oldestSeconds" json:"oldest_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Outstanding) Reset() {
+	*x = Explanation_Outstanding{}
+	mi := &file_protocol_protocol_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Outstanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Outstanding) ProtoMessage() {}
+
+func (x *Explanation_Outstanding) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Outstanding.ProtoReflect.Descriptor instead.
+func (*Explanation_Outstanding) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 1}
+}
+
+func (x *Explanation_Outstanding) GetOffers() uint32 {
+	if x != nil && x.Offers != nil {
+		return *x.Offers
+	}
+	return 0
+}
+
+func (x *Explanation_Outstanding) GetResources() []*mesos.Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *Explanation_Outstanding) GetOldestSeconds() float64 {
+	if x != nil && x.OldestSeconds != nil {
+		return *x.OldestSeconds
+	}
+	return 0
+}
+
+type Explanation_Example struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *string                `protobuf:"bytes,1,opt,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	Hostname      *string                `protobuf:"bytes,2,opt,name=hostname" json:"hostname,omitempty"`
+	Available     []*mesos.Resource      `protobuf:"bytes,3,rep,name=available" json:"available,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Example) Reset() {
+	*x = Explanation_Example{}
+	mi := &file_protocol_protocol_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Example) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Example) ProtoMessage() {}
+
+func (x *Explanation_Example) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Example.ProtoReflect.Descriptor instead.
+func (*Explanation_Example) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 2}
+}
+
+func (x *Explanation_Example) GetAgentId() string {
+	if x != nil && x.AgentId != nil {
+		return *x.AgentId
+	}
+	return ""
+}
+
+func (x *Explanation_Example) GetHostname() string {
+	if x != nil && x.Hostname != nil {
+		return *x.Hostname
+	}
+	return ""
+}
+
+func (x *Explanation_Example) GetAvailable() []*mesos.Resource {
+	if x != nil {
+		return x.Available
+	}
+	return nil
+}
+
+// One reason, and the agents it keeps back; none: it concerns the whole role.
+type Explanation_Finding struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason *string                `protobuf:"bytes,1,opt,name=reason" json:"reason,omitempty"`
+	Detail *string                `protobuf:"bytes,2,opt,name=detail" json:"detail,omitempty"`
+	Agents *uint32                `protobuf:"varint,3,opt,name=agents" json:"agents,omitempty"`
+	// After how long the first of them may be offered again by itself.
+	EndsSeconds   *float64               `protobuf:"fixed64,4,opt,name=ends_seconds,json=endsSeconds" json:"ends_seconds,omitempty"`
+	Examples      []*Explanation_Example `protobuf:"bytes,5,rep,name=examples" json:"examples,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Finding) Reset() {
+	*x = Explanation_Finding{}
+	mi := &file_protocol_protocol_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Finding) ProtoMessage() {}
+
+func (x *Explanation_Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Finding.ProtoReflect.Descriptor instead.
+func (*Explanation_Finding) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 3}
+}
+
+func (x *Explanation_Finding) GetReason() string {
+	if x != nil && x.Reason != nil {
+		return *x.Reason
+	}
+	return ""
+}
+
+func (x *Explanation_Finding) GetDetail() string {
+	if x != nil && x.Detail != nil {
+		return *x.Detail
+	}
+	return ""
+}
+
+func (x *Explanation_Finding) GetAgents() uint32 {
+	if x != nil && x.Agents != nil {
+		return *x.Agents
+	}
+	return 0
+}
+
+func (x *Explanation_Finding) GetEndsSeconds() float64 {
+	if x != nil && x.EndsSeconds != nil {
+		return *x.EndsSeconds
+	}
+	return 0
+}
+
+func (x *Explanation_Finding) GetExamples() []*Explanation_Example {
+	if x != nil {
+		return x.Examples
+	}
+	return nil
+}
+
+// Who has what is not free.
+type Explanation_Holder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *string                `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name" json:"name,omitempty"`
+	Role          *string                `protobuf:"bytes,3,opt,name=role" json:"role,omitempty"`
+	Agents        *uint32                `protobuf:"varint,4,opt,name=agents" json:"agents,omitempty"`
+	Resources     []*mesos.Resource      `protobuf:"bytes,5,rep,name=resources" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Holder) Reset() {
+	*x = Explanation_Holder{}
+	mi := &file_protocol_protocol_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Holder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Holder) ProtoMessage() {}
+
+func (x *Explanation_Holder) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Holder.ProtoReflect.Descriptor instead.
+func (*Explanation_Holder) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 4}
+}
+
+func (x *Explanation_Holder) GetFrameworkId() string {
+	if x != nil && x.FrameworkId != nil {
+		return *x.FrameworkId
+	}
+	return ""
+}
+
+func (x *Explanation_Holder) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *Explanation_Holder) GetRole() string {
+	if x != nil && x.Role != nil {
+		return *x.Role
+	}
+	return ""
+}
+
+func (x *Explanation_Holder) GetAgents() uint32 {
+	if x != nil && x.Agents != nil {
+		return *x.Agents
+	}
+	return 0
+}
+
+func (x *Explanation_Holder) GetResources() []*mesos.Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+type Explanation_Role struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Role  *string                `protobuf:"bytes,1,opt,name=role" json:"role,omitempty"`
+	// One sentence.
+	Verdict       *string                  `protobuf:"bytes,2,opt,name=verdict" json:"verdict,omitempty"`
+	Outstanding   *Explanation_Outstanding `protobuf:"bytes,3,opt,name=outstanding" json:"outstanding,omitempty"`
+	Findings      []*Explanation_Finding   `protobuf:"bytes,4,rep,name=findings" json:"findings,omitempty"`
+	Holders       []*Explanation_Holder    `protobuf:"bytes,5,rep,name=holders" json:"holders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Role) Reset() {
+	*x = Explanation_Role{}
+	mi := &file_protocol_protocol_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Role) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Role) ProtoMessage() {}
+
+func (x *Explanation_Role) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_protocol_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Role.ProtoReflect.Descriptor instead.
+func (*Explanation_Role) Descriptor() ([]byte, []int) {
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 5}
+}
+
+func (x *Explanation_Role) GetRole() string {
+	if x != nil && x.Role != nil {
+		return *x.Role
+	}
+	return ""
+}
+
+func (x *Explanation_Role) GetVerdict() string {
+	if x != nil && x.Verdict != nil {
+		return *x.Verdict
+	}
+	return ""
+}
+
+func (x *Explanation_Role) GetOutstanding() *Explanation_Outstanding {
+	if x != nil {
+		return x.Outstanding
+	}
+	return nil
+}
+
+func (x *Explanation_Role) GetFindings() []*Explanation_Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Explanation_Role) GetHolders() []*Explanation_Holder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
 type ViewEvent_Master struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Info          *mesos.MasterInfo      `protobuf:"bytes,1,opt,name=info" json:"info,omitempty"`
@@ -3159,7 +3783,7 @@ type ViewEvent_Master struct {
 
 func (x *ViewEvent_Master) Reset() {
 	*x = ViewEvent_Master{}
-	mi := &file_protocol_protocol_proto_msgTypes[40]
+	mi := &file_protocol_protocol_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3795,7 @@ func (x *ViewEvent_Master) String() string {
 func (*ViewEvent_Master) ProtoMessage() {}
 
 func (x *ViewEvent_Master) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[40]
+	mi := &file_protocol_protocol_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3808,7 @@ func (x *ViewEvent_Master) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_Master.ProtoReflect.Descriptor instead.
 func (*ViewEvent_Master) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 0}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 0}
 }
 
 func (x *ViewEvent_Master) GetInfo() *mesos.MasterInfo {
@@ -3228,7 +3852,7 @@ type ViewEvent_TaskRemoved struct {
 
 func (x *ViewEvent_TaskRemoved) Reset() {
 	*x = ViewEvent_TaskRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[41]
+	mi := &file_protocol_protocol_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3864,7 @@ func (x *ViewEvent_TaskRemoved) String() string {
 func (*ViewEvent_TaskRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_TaskRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[41]
+	mi := &file_protocol_protocol_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3877,7 @@ func (x *ViewEvent_TaskRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_TaskRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_TaskRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 1}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 1}
 }
 
 func (x *ViewEvent_TaskRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -3290,7 +3914,7 @@ type ViewEvent_TaskUpdated struct {
 
 func (x *ViewEvent_TaskUpdated) Reset() {
 	*x = ViewEvent_TaskUpdated{}
-	mi := &file_protocol_protocol_proto_msgTypes[42]
+	mi := &file_protocol_protocol_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3926,7 @@ func (x *ViewEvent_TaskUpdated) String() string {
 func (*ViewEvent_TaskUpdated) ProtoMessage() {}
 
 func (x *ViewEvent_TaskUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[42]
+	mi := &file_protocol_protocol_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3939,7 @@ func (x *ViewEvent_TaskUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_TaskUpdated.ProtoReflect.Descriptor instead.
 func (*ViewEvent_TaskUpdated) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 2}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 2}
 }
 
 func (x *ViewEvent_TaskUpdated) GetTask() *mesos.Task {
@@ -3348,7 +3972,7 @@ type ViewEvent_FrameworkRemoved struct {
 
 func (x *ViewEvent_FrameworkRemoved) Reset() {
 	*x = ViewEvent_FrameworkRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[43]
+	mi := &file_protocol_protocol_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3360,7 +3984,7 @@ func (x *ViewEvent_FrameworkRemoved) String() string {
 func (*ViewEvent_FrameworkRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_FrameworkRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[43]
+	mi := &file_protocol_protocol_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3373,7 +3997,7 @@ func (x *ViewEvent_FrameworkRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_FrameworkRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_FrameworkRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 3}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 3}
 }
 
 func (x *ViewEvent_FrameworkRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -3393,7 +4017,7 @@ type ViewEvent_AgentRemoved struct {
 
 func (x *ViewEvent_AgentRemoved) Reset() {
 	*x = ViewEvent_AgentRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[44]
+	mi := &file_protocol_protocol_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3405,7 +4029,7 @@ func (x *ViewEvent_AgentRemoved) String() string {
 func (*ViewEvent_AgentRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_AgentRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[44]
+	mi := &file_protocol_protocol_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3418,7 +4042,7 @@ func (x *ViewEvent_AgentRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_AgentRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_AgentRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 4}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 4}
 }
 
 func (x *ViewEvent_AgentRemoved) GetAgentId() *mesos.AgentID {
@@ -3444,7 +4068,7 @@ type ViewEvent_OfferRemoved struct {
 
 func (x *ViewEvent_OfferRemoved) Reset() {
 	*x = ViewEvent_OfferRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[45]
+	mi := &file_protocol_protocol_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +4080,7 @@ func (x *ViewEvent_OfferRemoved) String() string {
 func (*ViewEvent_OfferRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_OfferRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[45]
+	mi := &file_protocol_protocol_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +4093,7 @@ func (x *ViewEvent_OfferRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_OfferRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_OfferRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 5}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 5}
 }
 
 func (x *ViewEvent_OfferRemoved) GetOfferId() *mesos.OfferID {
@@ -3490,7 +4114,7 @@ type ViewEvent_ExecutorRemoved struct {
 
 func (x *ViewEvent_ExecutorRemoved) Reset() {
 	*x = ViewEvent_ExecutorRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[46]
+	mi := &file_protocol_protocol_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +4126,7 @@ func (x *ViewEvent_ExecutorRemoved) String() string {
 func (*ViewEvent_ExecutorRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_ExecutorRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[46]
+	mi := &file_protocol_protocol_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +4139,7 @@ func (x *ViewEvent_ExecutorRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_ExecutorRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_ExecutorRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 6}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 6}
 }
 
 func (x *ViewEvent_ExecutorRemoved) GetFrameworkId() *mesos.FrameworkID {
@@ -3549,7 +4173,7 @@ type ViewEvent_OperationRemoved struct {
 
 func (x *ViewEvent_OperationRemoved) Reset() {
 	*x = ViewEvent_OperationRemoved{}
-	mi := &file_protocol_protocol_proto_msgTypes[47]
+	mi := &file_protocol_protocol_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +4185,7 @@ func (x *ViewEvent_OperationRemoved) String() string {
 func (*ViewEvent_OperationRemoved) ProtoMessage() {}
 
 func (x *ViewEvent_OperationRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[47]
+	mi := &file_protocol_protocol_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +4198,7 @@ func (x *ViewEvent_OperationRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_OperationRemoved.ProtoReflect.Descriptor instead.
 func (*ViewEvent_OperationRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 7}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 7}
 }
 
 func (x *ViewEvent_OperationRemoved) GetAgentId() *mesos.AgentID {
@@ -3601,7 +4225,7 @@ type ViewEvent_Maintenance struct {
 
 func (x *ViewEvent_Maintenance) Reset() {
 	*x = ViewEvent_Maintenance{}
-	mi := &file_protocol_protocol_proto_msgTypes[48]
+	mi := &file_protocol_protocol_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +4237,7 @@ func (x *ViewEvent_Maintenance) String() string {
 func (*ViewEvent_Maintenance) ProtoMessage() {}
 
 func (x *ViewEvent_Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_protocol_proto_msgTypes[48]
+	mi := &file_protocol_protocol_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +4250,7 @@ func (x *ViewEvent_Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent_Maintenance.ProtoReflect.Descriptor instead.
 func (*ViewEvent_Maintenance) Descriptor() ([]byte, []int) {
-	return file_protocol_protocol_proto_rawDescGZIP(), []int{33, 8}
+	return file_protocol_protocol_proto_rawDescGZIP(), []int{35, 8}
 }
 
 func (x *ViewEvent_Maintenance) GetSchedule() *maintenance.Schedule {
@@ -3772,14 +4396,15 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"executorId\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\x05R\x06status\":\n" +
 	"\x0eOversubscribed\x12(\n" +
-	"\x05total\x18\x01 \x03(\v2\x12.mesos.v1.ResourceR\x05total\"\xf2\x02\n" +
+	"\x05total\x18\x01 \x03(\v2\x12.mesos.v1.ResourceR\x05total\"\xab\x03\n" +
 	"\x0fGatewayToMaster\x12=\n" +
 	"\tsubscribe\x18\x01 \x01(\v2\x1d.muster.protocol.v1.SubscribeH\x00R\tsubscribe\x12.\n" +
 	"\x04call\x18\x02 \x01(\v2\x18.muster.protocol.v1.CallH\x00R\x04call\x127\n" +
 	"\aoperate\x18\x03 \x01(\v2\x1b.muster.protocol.v1.OperateH\x00R\aoperate\x124\n" +
 	"\x06closed\x18\x04 \x01(\v2\x1a.muster.protocol.v1.ClosedH\x00R\x06closed\x12=\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1d.muster.protocol.v1.HeartbeatH\x00R\theartbeat\x127\n" +
-	"\apending\x18\x06 \x01(\v2\x1b.muster.protocol.v1.PendingH\x00R\apendingB\t\n" +
+	"\apending\x18\x06 \x01(\v2\x1b.muster.protocol.v1.PendingH\x00R\apending\x127\n" +
+	"\aexplain\x18\a \x01(\v2\x1b.muster.protocol.v1.ExplainH\x00R\aexplainB\t\n" +
 	"\amessage\"\x8b\x02\n" +
 	"\x0fMasterToGateway\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x121\n" +
@@ -3787,13 +4412,14 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x05reply\x18\x03 \x01(\v2\x19.muster.protocol.v1.ReplyH\x00R\x05reply\x124\n" +
 	"\x06closed\x18\x04 \x01(\v2\x1a.muster.protocol.v1.ClosedH\x00R\x06closed\x12=\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1d.muster.protocol.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\x8e\x01\n" +
+	"\amessage\"\xbd\x01\n" +
 	"\tSubscribe\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12,\n" +
 	"\x04call\x18\x03 \x01(\v2\x18.mesos.v1.scheduler.CallR\x04call\x12\x16\n" +
-	"\x06resume\x18\x04 \x01(\bR\x06resume\"\x8a\x01\n" +
+	"\x06resume\x18\x04 \x01(\bR\x06resume\x12-\n" +
+	"\brequests\x18\x05 \x03(\v2\x11.mesos.v1.RequestR\brequests\"\x8a\x01\n" +
 	"\x04Call\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x1d\n" +
 	"\n" +
@@ -3815,13 +4441,60 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12/\n" +
-	"\x05event\x18\x02 \x01(\v2\x19.mesos.v1.scheduler.EventR\x05event\"\xd2\x01\n" +
+	"\x05event\x18\x02 \x01(\v2\x19.mesos.v1.scheduler.EventR\x05event\"\x95\x02\n" +
 	"\x05Reply\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x125\n" +
 	"\bresponse\x18\x04 \x01(\v2\x19.mesos.v1.master.ResponseR\bresponse\x12K\n" +
-	"\x12scheduler_response\x18\x05 \x01(\v2\x1c.mesos.v1.scheduler.ResponseR\x11schedulerResponse\"'\n" +
+	"\x12scheduler_response\x18\x05 \x01(\v2\x1c.mesos.v1.scheduler.ResponseR\x11schedulerResponse\x12A\n" +
+	"\vexplanation\x18\x06 \x01(\v2\x1f.muster.protocol.v1.ExplanationR\vexplanation\"\x88\x01\n" +
+	"\aExplain\x12\x17\n" +
+	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x1c\n" +
+	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1c\n" +
+	"\tframework\x18\x03 \x01(\tR\tframework\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x14\n" +
+	"\x05agent\x18\x05 \x01(\tR\x05agent\"\xe8\t\n" +
+	"\vExplanation\x12I\n" +
+	"\n" +
+	"frameworks\x18\x01 \x03(\v2).muster.protocol.v1.Explanation.FrameworkR\n" +
+	"frameworks\x12:\n" +
+	"\x05roles\x18\x02 \x03(\v2$.muster.protocol.v1.Explanation.RoleR\x05roles\x12\x16\n" +
+	"\x06agents\x18\x03 \x01(\rR\x06agents\x12%\n" +
+	"\x0eawaited_agents\x18\x04 \x01(\rR\rawaitedAgents\x1a\xb5\x01\n" +
+	"\tFramework\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x14\n" +
+	"\x05roles\x18\x04 \x03(\tR\x05roles\x12)\n" +
+	"\x10suppressed_roles\x18\x05 \x03(\tR\x0fsuppressedRoles\x12-\n" +
+	"\brequests\x18\x06 \x03(\v2\x11.mesos.v1.RequestR\brequests\x1a~\n" +
+	"\vOutstanding\x12\x16\n" +
+	"\x06offers\x18\x01 \x01(\rR\x06offers\x120\n" +
+	"\tresources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\tresources\x12%\n" +
+	"\x0eoldest_seconds\x18\x03 \x01(\x01R\roldestSeconds\x1ar\n" +
+	"\aExample\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x120\n" +
+	"\tavailable\x18\x03 \x03(\v2\x12.mesos.v1.ResourceR\tavailable\x1a\xb9\x01\n" +
+	"\aFinding\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06agents\x18\x03 \x01(\rR\x06agents\x12!\n" +
+	"\fends_seconds\x18\x04 \x01(\x01R\vendsSeconds\x12C\n" +
+	"\bexamples\x18\x05 \x03(\v2'.muster.protocol.v1.Explanation.ExampleR\bexamples\x1a\x9d\x01\n" +
+	"\x06Holder\x12!\n" +
+	"\fframework_id\x18\x01 \x01(\tR\vframeworkId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x16\n" +
+	"\x06agents\x18\x04 \x01(\rR\x06agents\x120\n" +
+	"\tresources\x18\x05 \x03(\v2\x12.mesos.v1.ResourceR\tresources\x1a\x8a\x02\n" +
+	"\x04Role\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
+	"\averdict\x18\x02 \x01(\tR\averdict\x12M\n" +
+	"\voutstanding\x18\x03 \x01(\v2+.muster.protocol.v1.Explanation.OutstandingR\voutstanding\x12C\n" +
+	"\bfindings\x18\x04 \x03(\v2'.muster.protocol.v1.Explanation.FindingR\bfindings\x12@\n" +
+	"\aholders\x18\x05 \x03(\v2&.muster.protocol.v1.Explanation.HolderR\aholders\"'\n" +
 	"\x06Closed\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\"\x8a\x14\n" +
@@ -3899,7 +4572,7 @@ func file_protocol_protocol_proto_rawDescGZIP() []byte {
 	return file_protocol_protocol_proto_rawDescData
 }
 
-var file_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_protocol_protocol_proto_goTypes = []any{
 	(*AgentToMaster)(nil),                           // 0: muster.protocol.v1.AgentToMaster
 	(*MasterToAgent)(nil),                           // 1: muster.protocol.v1.MasterToAgent
@@ -3933,57 +4606,66 @@ var file_protocol_protocol_proto_goTypes = []any{
 	(*Pending)(nil),                                 // 29: muster.protocol.v1.Pending
 	(*Event)(nil),                                   // 30: muster.protocol.v1.Event
 	(*Reply)(nil),                                   // 31: muster.protocol.v1.Reply
-	(*Closed)(nil),                                  // 32: muster.protocol.v1.Closed
-	(*ViewEvent)(nil),                               // 33: muster.protocol.v1.ViewEvent
-	(*Reset)(nil),                                   // 34: muster.protocol.v1.Reset
-	(*Synced)(nil),                                  // 35: muster.protocol.v1.Synced
-	(*Hello)(nil),                                   // 36: muster.protocol.v1.Hello
-	(*Seek)(nil),                                    // 37: muster.protocol.v1.Seek
-	(*Reconcile_Task)(nil),                          // 38: muster.protocol.v1.Reconcile.Task
-	(*Pending_Task)(nil),                            // 39: muster.protocol.v1.Pending.Task
-	(*ViewEvent_Master)(nil),                        // 40: muster.protocol.v1.ViewEvent.Master
-	(*ViewEvent_TaskRemoved)(nil),                   // 41: muster.protocol.v1.ViewEvent.TaskRemoved
-	(*ViewEvent_TaskUpdated)(nil),                   // 42: muster.protocol.v1.ViewEvent.TaskUpdated
-	(*ViewEvent_FrameworkRemoved)(nil),              // 43: muster.protocol.v1.ViewEvent.FrameworkRemoved
-	(*ViewEvent_AgentRemoved)(nil),                  // 44: muster.protocol.v1.ViewEvent.AgentRemoved
-	(*ViewEvent_OfferRemoved)(nil),                  // 45: muster.protocol.v1.ViewEvent.OfferRemoved
-	(*ViewEvent_ExecutorRemoved)(nil),               // 46: muster.protocol.v1.ViewEvent.ExecutorRemoved
-	(*ViewEvent_OperationRemoved)(nil),              // 47: muster.protocol.v1.ViewEvent.OperationRemoved
-	(*ViewEvent_Maintenance)(nil),                   // 48: muster.protocol.v1.ViewEvent.Maintenance
-	(*mesos.AgentInfo)(nil),                         // 49: mesos.v1.AgentInfo
-	(*mesos.AgentInfo_Capability)(nil),              // 50: mesos.v1.AgentInfo.Capability
-	(*mesos.Task)(nil),                              // 51: mesos.v1.Task
-	(*mesos.FrameworkInfo)(nil),                     // 52: mesos.v1.FrameworkInfo
-	(*mesos.ExecutorInfo)(nil),                      // 53: mesos.v1.ExecutorInfo
-	(*mesos.Operation)(nil),                         // 54: mesos.v1.Operation
-	(*mesos.Resource)(nil),                          // 55: mesos.v1.Resource
-	(*mesos.AgentID)(nil),                           // 56: mesos.v1.AgentID
-	(*mesos.TaskInfo)(nil),                          // 57: mesos.v1.TaskInfo
-	(*mesos.FrameworkID)(nil),                       // 58: mesos.v1.FrameworkID
-	(*mesos.TaskID)(nil),                            // 59: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),                        // 60: mesos.v1.KillPolicy
-	(*mesos.TaskStatus)(nil),                        // 61: mesos.v1.TaskStatus
-	(mesos.TaskState)(0),                            // 62: mesos.v1.TaskState
-	(*mesos.Offer_Operation)(nil),                   // 63: mesos.v1.Offer.Operation
-	(*mesos.OperationStatus)(nil),                   // 64: mesos.v1.OperationStatus
-	(*mesos.DrainConfig)(nil),                       // 65: mesos.v1.DrainConfig
-	(*mesos.ExecutorID)(nil),                        // 66: mesos.v1.ExecutorID
-	(*scheduler.Call)(nil),                          // 67: mesos.v1.scheduler.Call
-	(*master.Call)(nil),                             // 68: mesos.v1.master.Call
-	(*scheduler.Event)(nil),                         // 69: mesos.v1.scheduler.Event
-	(*master.Response)(nil),                         // 70: mesos.v1.master.Response
-	(*scheduler.Response)(nil),                      // 71: mesos.v1.scheduler.Response
-	(*master.Response_GetAgents_Agent)(nil),         // 72: mesos.v1.master.Response.GetAgents.Agent
-	(*master.Response_GetFrameworks_Framework)(nil), // 73: mesos.v1.master.Response.GetFrameworks.Framework
-	(*mesos.Offer)(nil),                             // 74: mesos.v1.Offer
-	(*mesos.Role)(nil),                              // 75: mesos.v1.Role
-	(*master.Response_GetExecutors_Executor)(nil),   // 76: mesos.v1.master.Response.GetExecutors.Executor
-	(*mesos.InverseOffer)(nil),                      // 77: mesos.v1.InverseOffer
-	(*quota.QuotaConfig)(nil),                       // 78: mesos.v1.quota.QuotaConfig
-	(*mesos.MasterInfo)(nil),                        // 79: mesos.v1.MasterInfo
-	(*mesos.OfferID)(nil),                           // 80: mesos.v1.OfferID
-	(*maintenance.Schedule)(nil),                    // 81: mesos.v1.maintenance.Schedule
-	(*maintenance.ClusterStatus)(nil),               // 82: mesos.v1.maintenance.ClusterStatus
+	(*Explain)(nil),                                 // 32: muster.protocol.v1.Explain
+	(*Explanation)(nil),                             // 33: muster.protocol.v1.Explanation
+	(*Closed)(nil),                                  // 34: muster.protocol.v1.Closed
+	(*ViewEvent)(nil),                               // 35: muster.protocol.v1.ViewEvent
+	(*Reset)(nil),                                   // 36: muster.protocol.v1.Reset
+	(*Synced)(nil),                                  // 37: muster.protocol.v1.Synced
+	(*Hello)(nil),                                   // 38: muster.protocol.v1.Hello
+	(*Seek)(nil),                                    // 39: muster.protocol.v1.Seek
+	(*Reconcile_Task)(nil),                          // 40: muster.protocol.v1.Reconcile.Task
+	(*Pending_Task)(nil),                            // 41: muster.protocol.v1.Pending.Task
+	(*Explanation_Framework)(nil),                   // 42: muster.protocol.v1.Explanation.Framework
+	(*Explanation_Outstanding)(nil),                 // 43: muster.protocol.v1.Explanation.Outstanding
+	(*Explanation_Example)(nil),                     // 44: muster.protocol.v1.Explanation.Example
+	(*Explanation_Finding)(nil),                     // 45: muster.protocol.v1.Explanation.Finding
+	(*Explanation_Holder)(nil),                      // 46: muster.protocol.v1.Explanation.Holder
+	(*Explanation_Role)(nil),                        // 47: muster.protocol.v1.Explanation.Role
+	(*ViewEvent_Master)(nil),                        // 48: muster.protocol.v1.ViewEvent.Master
+	(*ViewEvent_TaskRemoved)(nil),                   // 49: muster.protocol.v1.ViewEvent.TaskRemoved
+	(*ViewEvent_TaskUpdated)(nil),                   // 50: muster.protocol.v1.ViewEvent.TaskUpdated
+	(*ViewEvent_FrameworkRemoved)(nil),              // 51: muster.protocol.v1.ViewEvent.FrameworkRemoved
+	(*ViewEvent_AgentRemoved)(nil),                  // 52: muster.protocol.v1.ViewEvent.AgentRemoved
+	(*ViewEvent_OfferRemoved)(nil),                  // 53: muster.protocol.v1.ViewEvent.OfferRemoved
+	(*ViewEvent_ExecutorRemoved)(nil),               // 54: muster.protocol.v1.ViewEvent.ExecutorRemoved
+	(*ViewEvent_OperationRemoved)(nil),              // 55: muster.protocol.v1.ViewEvent.OperationRemoved
+	(*ViewEvent_Maintenance)(nil),                   // 56: muster.protocol.v1.ViewEvent.Maintenance
+	(*mesos.AgentInfo)(nil),                         // 57: mesos.v1.AgentInfo
+	(*mesos.AgentInfo_Capability)(nil),              // 58: mesos.v1.AgentInfo.Capability
+	(*mesos.Task)(nil),                              // 59: mesos.v1.Task
+	(*mesos.FrameworkInfo)(nil),                     // 60: mesos.v1.FrameworkInfo
+	(*mesos.ExecutorInfo)(nil),                      // 61: mesos.v1.ExecutorInfo
+	(*mesos.Operation)(nil),                         // 62: mesos.v1.Operation
+	(*mesos.Resource)(nil),                          // 63: mesos.v1.Resource
+	(*mesos.AgentID)(nil),                           // 64: mesos.v1.AgentID
+	(*mesos.TaskInfo)(nil),                          // 65: mesos.v1.TaskInfo
+	(*mesos.FrameworkID)(nil),                       // 66: mesos.v1.FrameworkID
+	(*mesos.TaskID)(nil),                            // 67: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),                        // 68: mesos.v1.KillPolicy
+	(*mesos.TaskStatus)(nil),                        // 69: mesos.v1.TaskStatus
+	(mesos.TaskState)(0),                            // 70: mesos.v1.TaskState
+	(*mesos.Offer_Operation)(nil),                   // 71: mesos.v1.Offer.Operation
+	(*mesos.OperationStatus)(nil),                   // 72: mesos.v1.OperationStatus
+	(*mesos.DrainConfig)(nil),                       // 73: mesos.v1.DrainConfig
+	(*mesos.ExecutorID)(nil),                        // 74: mesos.v1.ExecutorID
+	(*scheduler.Call)(nil),                          // 75: mesos.v1.scheduler.Call
+	(*mesos.Request)(nil),                           // 76: mesos.v1.Request
+	(*master.Call)(nil),                             // 77: mesos.v1.master.Call
+	(*scheduler.Event)(nil),                         // 78: mesos.v1.scheduler.Event
+	(*master.Response)(nil),                         // 79: mesos.v1.master.Response
+	(*scheduler.Response)(nil),                      // 80: mesos.v1.scheduler.Response
+	(*master.Response_GetAgents_Agent)(nil),         // 81: mesos.v1.master.Response.GetAgents.Agent
+	(*master.Response_GetFrameworks_Framework)(nil), // 82: mesos.v1.master.Response.GetFrameworks.Framework
+	(*mesos.Offer)(nil),                             // 83: mesos.v1.Offer
+	(*mesos.Role)(nil),                              // 84: mesos.v1.Role
+	(*master.Response_GetExecutors_Executor)(nil),   // 85: mesos.v1.master.Response.GetExecutors.Executor
+	(*mesos.InverseOffer)(nil),                      // 86: mesos.v1.InverseOffer
+	(*quota.QuotaConfig)(nil),                       // 87: mesos.v1.quota.QuotaConfig
+	(*mesos.MasterInfo)(nil),                        // 88: mesos.v1.MasterInfo
+	(*mesos.OfferID)(nil),                           // 89: mesos.v1.OfferID
+	(*maintenance.Schedule)(nil),                    // 90: mesos.v1.maintenance.Schedule
+	(*maintenance.ClusterStatus)(nil),               // 91: mesos.v1.maintenance.ClusterStatus
 }
 var file_protocol_protocol_proto_depIdxs = []int32{
 	2,   // 0: muster.protocol.v1.AgentToMaster.register:type_name -> muster.protocol.v1.Register
@@ -4009,108 +4691,121 @@ var file_protocol_protocol_proto_depIdxs = []int32{
 	12,  // 20: muster.protocol.v1.MasterToAgent.acknowledge_operation:type_name -> muster.protocol.v1.AcknowledgeOperation
 	13,  // 21: muster.protocol.v1.MasterToAgent.reconcile_operations:type_name -> muster.protocol.v1.ReconcileOperations
 	14,  // 22: muster.protocol.v1.MasterToAgent.drain:type_name -> muster.protocol.v1.Drain
-	49,  // 23: muster.protocol.v1.Register.agent:type_name -> mesos.v1.AgentInfo
-	50,  // 24: muster.protocol.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	51,  // 25: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
-	52,  // 26: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
-	53,  // 27: muster.protocol.v1.Register.executors:type_name -> mesos.v1.ExecutorInfo
-	38,  // 28: muster.protocol.v1.Register.ended:type_name -> muster.protocol.v1.Reconcile.Task
-	54,  // 29: muster.protocol.v1.Register.operations:type_name -> mesos.v1.Operation
-	55,  // 30: muster.protocol.v1.Register.oversubscribed:type_name -> mesos.v1.Resource
-	56,  // 31: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
-	52,  // 32: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	57,  // 33: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
-	53,  // 34: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
-	58,  // 35: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	59,  // 36: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	60,  // 37: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	58,  // 38: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
-	61,  // 39: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
-	62,  // 40: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
-	58,  // 41: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
-	59,  // 42: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
-	58,  // 43: muster.protocol.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	63,  // 44: muster.protocol.v1.ApplyOperation.info:type_name -> mesos.v1.Offer.Operation
-	58,  // 45: muster.protocol.v1.UpdateOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	64,  // 46: muster.protocol.v1.UpdateOperation.status:type_name -> mesos.v1.OperationStatus
-	64,  // 47: muster.protocol.v1.UpdateOperation.latest_status:type_name -> mesos.v1.OperationStatus
-	65,  // 48: muster.protocol.v1.Drain.config:type_name -> mesos.v1.DrainConfig
-	58,  // 49: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	58,  // 50: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	66,  // 51: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	52,  // 52: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	38,  // 53: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
-	38,  // 54: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
-	58,  // 55: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	66,  // 56: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	58,  // 57: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	66,  // 58: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	58,  // 59: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	66,  // 60: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	55,  // 61: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
+	57,  // 23: muster.protocol.v1.Register.agent:type_name -> mesos.v1.AgentInfo
+	58,  // 24: muster.protocol.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	59,  // 25: muster.protocol.v1.Register.tasks:type_name -> mesos.v1.Task
+	60,  // 26: muster.protocol.v1.Register.frameworks:type_name -> mesos.v1.FrameworkInfo
+	61,  // 27: muster.protocol.v1.Register.executors:type_name -> mesos.v1.ExecutorInfo
+	40,  // 28: muster.protocol.v1.Register.ended:type_name -> muster.protocol.v1.Reconcile.Task
+	62,  // 29: muster.protocol.v1.Register.operations:type_name -> mesos.v1.Operation
+	63,  // 30: muster.protocol.v1.Register.oversubscribed:type_name -> mesos.v1.Resource
+	64,  // 31: muster.protocol.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
+	60,  // 32: muster.protocol.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	65,  // 33: muster.protocol.v1.RunTask.tasks:type_name -> mesos.v1.TaskInfo
+	61,  // 34: muster.protocol.v1.RunTask.executor:type_name -> mesos.v1.ExecutorInfo
+	66,  // 35: muster.protocol.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	67,  // 36: muster.protocol.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	68,  // 37: muster.protocol.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	66,  // 38: muster.protocol.v1.Update.framework_id:type_name -> mesos.v1.FrameworkID
+	69,  // 39: muster.protocol.v1.Update.status:type_name -> mesos.v1.TaskStatus
+	70,  // 40: muster.protocol.v1.Update.latest_state:type_name -> mesos.v1.TaskState
+	66,  // 41: muster.protocol.v1.Acknowledge.framework_id:type_name -> mesos.v1.FrameworkID
+	67,  // 42: muster.protocol.v1.Acknowledge.task_id:type_name -> mesos.v1.TaskID
+	66,  // 43: muster.protocol.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	71,  // 44: muster.protocol.v1.ApplyOperation.info:type_name -> mesos.v1.Offer.Operation
+	66,  // 45: muster.protocol.v1.UpdateOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	72,  // 46: muster.protocol.v1.UpdateOperation.status:type_name -> mesos.v1.OperationStatus
+	72,  // 47: muster.protocol.v1.UpdateOperation.latest_status:type_name -> mesos.v1.OperationStatus
+	73,  // 48: muster.protocol.v1.Drain.config:type_name -> mesos.v1.DrainConfig
+	66,  // 49: muster.protocol.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	66,  // 50: muster.protocol.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	74,  // 51: muster.protocol.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	60,  // 52: muster.protocol.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	40,  // 53: muster.protocol.v1.Reconcile.tasks:type_name -> muster.protocol.v1.Reconcile.Task
+	40,  // 54: muster.protocol.v1.Reconciled.unknown:type_name -> muster.protocol.v1.Reconcile.Task
+	66,  // 55: muster.protocol.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	74,  // 56: muster.protocol.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	66,  // 57: muster.protocol.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	74,  // 58: muster.protocol.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	66,  // 59: muster.protocol.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	74,  // 60: muster.protocol.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	63,  // 61: muster.protocol.v1.Oversubscribed.total:type_name -> mesos.v1.Resource
 	26,  // 62: muster.protocol.v1.GatewayToMaster.subscribe:type_name -> muster.protocol.v1.Subscribe
 	27,  // 63: muster.protocol.v1.GatewayToMaster.call:type_name -> muster.protocol.v1.Call
 	28,  // 64: muster.protocol.v1.GatewayToMaster.operate:type_name -> muster.protocol.v1.Operate
-	32,  // 65: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
+	34,  // 65: muster.protocol.v1.GatewayToMaster.closed:type_name -> muster.protocol.v1.Closed
 	5,   // 66: muster.protocol.v1.GatewayToMaster.heartbeat:type_name -> muster.protocol.v1.Heartbeat
 	29,  // 67: muster.protocol.v1.GatewayToMaster.pending:type_name -> muster.protocol.v1.Pending
-	30,  // 68: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
-	31,  // 69: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
-	32,  // 70: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
-	5,   // 71: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
-	67,  // 72: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
-	67,  // 73: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
-	68,  // 74: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
-	58,  // 75: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
-	39,  // 76: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
-	69,  // 77: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
-	70,  // 78: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
-	71,  // 79: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
-	34,  // 80: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
-	35,  // 81: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
-	40,  // 82: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
-	72,  // 83: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
-	44,  // 84: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
-	73,  // 85: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
-	43,  // 86: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
-	42,  // 87: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
-	41,  // 88: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
-	74,  // 89: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
-	45,  // 90: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
-	49,  // 91: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
-	75,  // 92: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
-	76,  // 93: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
-	46,  // 94: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
-	54,  // 95: muster.protocol.v1.ViewEvent.operation:type_name -> mesos.v1.Operation
-	47,  // 96: muster.protocol.v1.ViewEvent.operation_removed:type_name -> muster.protocol.v1.ViewEvent.OperationRemoved
-	77,  // 97: muster.protocol.v1.ViewEvent.inverse_offer:type_name -> mesos.v1.InverseOffer
-	45,  // 98: muster.protocol.v1.ViewEvent.inverse_offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
-	48,  // 99: muster.protocol.v1.ViewEvent.maintenance:type_name -> muster.protocol.v1.ViewEvent.Maintenance
-	78,  // 100: muster.protocol.v1.ViewEvent.quota:type_name -> mesos.v1.quota.QuotaConfig
-	58,  // 101: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
-	59,  // 102: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
-	59,  // 103: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
-	56,  // 104: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
-	66,  // 105: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
-	79,  // 106: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
-	58,  // 107: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	59,  // 108: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
-	51,  // 109: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
-	61,  // 110: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
-	58,  // 111: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	56,  // 112: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
-	80,  // 113: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
-	58,  // 114: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
-	56,  // 115: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
-	66,  // 116: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
-	56,  // 117: muster.protocol.v1.ViewEvent.OperationRemoved.agent_id:type_name -> mesos.v1.AgentID
-	81,  // 118: muster.protocol.v1.ViewEvent.Maintenance.schedule:type_name -> mesos.v1.maintenance.Schedule
-	82,  // 119: muster.protocol.v1.ViewEvent.Maintenance.status:type_name -> mesos.v1.maintenance.ClusterStatus
-	120, // [120:120] is the sub-list for method output_type
-	120, // [120:120] is the sub-list for method input_type
-	120, // [120:120] is the sub-list for extension type_name
-	120, // [120:120] is the sub-list for extension extendee
-	0,   // [0:120] is the sub-list for field type_name
+	32,  // 68: muster.protocol.v1.GatewayToMaster.explain:type_name -> muster.protocol.v1.Explain
+	30,  // 69: muster.protocol.v1.MasterToGateway.event:type_name -> muster.protocol.v1.Event
+	31,  // 70: muster.protocol.v1.MasterToGateway.reply:type_name -> muster.protocol.v1.Reply
+	34,  // 71: muster.protocol.v1.MasterToGateway.closed:type_name -> muster.protocol.v1.Closed
+	5,   // 72: muster.protocol.v1.MasterToGateway.heartbeat:type_name -> muster.protocol.v1.Heartbeat
+	75,  // 73: muster.protocol.v1.Subscribe.call:type_name -> mesos.v1.scheduler.Call
+	76,  // 74: muster.protocol.v1.Subscribe.requests:type_name -> mesos.v1.Request
+	75,  // 75: muster.protocol.v1.Call.call:type_name -> mesos.v1.scheduler.Call
+	77,  // 76: muster.protocol.v1.Operate.call:type_name -> mesos.v1.master.Call
+	66,  // 77: muster.protocol.v1.Pending.framework_id:type_name -> mesos.v1.FrameworkID
+	41,  // 78: muster.protocol.v1.Pending.tasks:type_name -> muster.protocol.v1.Pending.Task
+	78,  // 79: muster.protocol.v1.Event.event:type_name -> mesos.v1.scheduler.Event
+	79,  // 80: muster.protocol.v1.Reply.response:type_name -> mesos.v1.master.Response
+	80,  // 81: muster.protocol.v1.Reply.scheduler_response:type_name -> mesos.v1.scheduler.Response
+	33,  // 82: muster.protocol.v1.Reply.explanation:type_name -> muster.protocol.v1.Explanation
+	42,  // 83: muster.protocol.v1.Explanation.frameworks:type_name -> muster.protocol.v1.Explanation.Framework
+	47,  // 84: muster.protocol.v1.Explanation.roles:type_name -> muster.protocol.v1.Explanation.Role
+	36,  // 85: muster.protocol.v1.ViewEvent.reset:type_name -> muster.protocol.v1.Reset
+	37,  // 86: muster.protocol.v1.ViewEvent.synced:type_name -> muster.protocol.v1.Synced
+	48,  // 87: muster.protocol.v1.ViewEvent.master:type_name -> muster.protocol.v1.ViewEvent.Master
+	81,  // 88: muster.protocol.v1.ViewEvent.agent:type_name -> mesos.v1.master.Response.GetAgents.Agent
+	52,  // 89: muster.protocol.v1.ViewEvent.agent_removed:type_name -> muster.protocol.v1.ViewEvent.AgentRemoved
+	82,  // 90: muster.protocol.v1.ViewEvent.framework:type_name -> mesos.v1.master.Response.GetFrameworks.Framework
+	51,  // 91: muster.protocol.v1.ViewEvent.framework_removed:type_name -> muster.protocol.v1.ViewEvent.FrameworkRemoved
+	50,  // 92: muster.protocol.v1.ViewEvent.task:type_name -> muster.protocol.v1.ViewEvent.TaskUpdated
+	49,  // 93: muster.protocol.v1.ViewEvent.task_removed:type_name -> muster.protocol.v1.ViewEvent.TaskRemoved
+	83,  // 94: muster.protocol.v1.ViewEvent.offer:type_name -> mesos.v1.Offer
+	53,  // 95: muster.protocol.v1.ViewEvent.offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
+	57,  // 96: muster.protocol.v1.ViewEvent.recovered_agent:type_name -> mesos.v1.AgentInfo
+	84,  // 97: muster.protocol.v1.ViewEvent.role:type_name -> mesos.v1.Role
+	85,  // 98: muster.protocol.v1.ViewEvent.executor:type_name -> mesos.v1.master.Response.GetExecutors.Executor
+	54,  // 99: muster.protocol.v1.ViewEvent.executor_removed:type_name -> muster.protocol.v1.ViewEvent.ExecutorRemoved
+	62,  // 100: muster.protocol.v1.ViewEvent.operation:type_name -> mesos.v1.Operation
+	55,  // 101: muster.protocol.v1.ViewEvent.operation_removed:type_name -> muster.protocol.v1.ViewEvent.OperationRemoved
+	86,  // 102: muster.protocol.v1.ViewEvent.inverse_offer:type_name -> mesos.v1.InverseOffer
+	53,  // 103: muster.protocol.v1.ViewEvent.inverse_offer_removed:type_name -> muster.protocol.v1.ViewEvent.OfferRemoved
+	56,  // 104: muster.protocol.v1.ViewEvent.maintenance:type_name -> muster.protocol.v1.ViewEvent.Maintenance
+	87,  // 105: muster.protocol.v1.ViewEvent.quota:type_name -> mesos.v1.quota.QuotaConfig
+	66,  // 106: muster.protocol.v1.Reconcile.Task.framework_id:type_name -> mesos.v1.FrameworkID
+	67,  // 107: muster.protocol.v1.Reconcile.Task.task_id:type_name -> mesos.v1.TaskID
+	67,  // 108: muster.protocol.v1.Pending.Task.task_id:type_name -> mesos.v1.TaskID
+	64,  // 109: muster.protocol.v1.Pending.Task.agent_id:type_name -> mesos.v1.AgentID
+	74,  // 110: muster.protocol.v1.Pending.Task.executor_id:type_name -> mesos.v1.ExecutorID
+	76,  // 111: muster.protocol.v1.Explanation.Framework.requests:type_name -> mesos.v1.Request
+	63,  // 112: muster.protocol.v1.Explanation.Outstanding.resources:type_name -> mesos.v1.Resource
+	63,  // 113: muster.protocol.v1.Explanation.Example.available:type_name -> mesos.v1.Resource
+	44,  // 114: muster.protocol.v1.Explanation.Finding.examples:type_name -> muster.protocol.v1.Explanation.Example
+	63,  // 115: muster.protocol.v1.Explanation.Holder.resources:type_name -> mesos.v1.Resource
+	43,  // 116: muster.protocol.v1.Explanation.Role.outstanding:type_name -> muster.protocol.v1.Explanation.Outstanding
+	45,  // 117: muster.protocol.v1.Explanation.Role.findings:type_name -> muster.protocol.v1.Explanation.Finding
+	46,  // 118: muster.protocol.v1.Explanation.Role.holders:type_name -> muster.protocol.v1.Explanation.Holder
+	88,  // 119: muster.protocol.v1.ViewEvent.Master.info:type_name -> mesos.v1.MasterInfo
+	66,  // 120: muster.protocol.v1.ViewEvent.TaskRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	67,  // 121: muster.protocol.v1.ViewEvent.TaskRemoved.task_id:type_name -> mesos.v1.TaskID
+	59,  // 122: muster.protocol.v1.ViewEvent.TaskUpdated.task:type_name -> mesos.v1.Task
+	69,  // 123: muster.protocol.v1.ViewEvent.TaskUpdated.status:type_name -> mesos.v1.TaskStatus
+	66,  // 124: muster.protocol.v1.ViewEvent.FrameworkRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	64,  // 125: muster.protocol.v1.ViewEvent.AgentRemoved.agent_id:type_name -> mesos.v1.AgentID
+	89,  // 126: muster.protocol.v1.ViewEvent.OfferRemoved.offer_id:type_name -> mesos.v1.OfferID
+	66,  // 127: muster.protocol.v1.ViewEvent.ExecutorRemoved.framework_id:type_name -> mesos.v1.FrameworkID
+	64,  // 128: muster.protocol.v1.ViewEvent.ExecutorRemoved.agent_id:type_name -> mesos.v1.AgentID
+	74,  // 129: muster.protocol.v1.ViewEvent.ExecutorRemoved.executor_id:type_name -> mesos.v1.ExecutorID
+	64,  // 130: muster.protocol.v1.ViewEvent.OperationRemoved.agent_id:type_name -> mesos.v1.AgentID
+	90,  // 131: muster.protocol.v1.ViewEvent.Maintenance.schedule:type_name -> mesos.v1.maintenance.Schedule
+	91,  // 132: muster.protocol.v1.ViewEvent.Maintenance.status:type_name -> mesos.v1.maintenance.ClusterStatus
+	133, // [133:133] is the sub-list for method output_type
+	133, // [133:133] is the sub-list for method input_type
+	133, // [133:133] is the sub-list for extension type_name
+	133, // [133:133] is the sub-list for extension extendee
+	0,   // [0:133] is the sub-list for field type_name
 }
 
 func init() { file_protocol_protocol_proto_init() }
@@ -4152,6 +4847,7 @@ func file_protocol_protocol_proto_init() {
 		(*GatewayToMaster_Closed)(nil),
 		(*GatewayToMaster_Heartbeat)(nil),
 		(*GatewayToMaster_Pending)(nil),
+		(*GatewayToMaster_Explain)(nil),
 	}
 	file_protocol_protocol_proto_msgTypes[25].OneofWrappers = []any{
 		(*MasterToGateway_Event)(nil),
@@ -4159,7 +4855,7 @@ func file_protocol_protocol_proto_init() {
 		(*MasterToGateway_Closed)(nil),
 		(*MasterToGateway_Heartbeat)(nil),
 	}
-	file_protocol_protocol_proto_msgTypes[33].OneofWrappers = []any{
+	file_protocol_protocol_proto_msgTypes[35].OneofWrappers = []any{
 		(*ViewEvent_Reset_)(nil),
 		(*ViewEvent_Synced)(nil),
 		(*ViewEvent_Master_)(nil),
@@ -4188,7 +4884,7 @@ func file_protocol_protocol_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_protocol_proto_rawDesc), len(file_protocol_protocol_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

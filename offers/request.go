@@ -1,0 +1,47 @@
+package offers
+
+import (
+	"muster/offers/allocator"
+	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
+	"muster/offers/resource"
+)
+
+// maxRequests bounds what a framework may ask for at a time.
+const maxRequests = 100
+
+// validateRequests checks what a framework asks for. Mesos takes anything, and
+// does nothing.
+func validateRequests(call *scheduler.Call_Request) error {
+	_, err := requestsOf(call.GetRequests())
+	return err
+}
+
+// requestsOf returns requests as the allocator knows them.
+func requestsOf(list []*mesos.Request) ([]allocator.Request, error) {
+	if len(list) > maxRequests {
+		return nil, answerf("'request.requests' has %d elements; at most %d are taken", len(list), maxRequests)
+	}
+	out := make([]allocator.Request, len(list))
+	for i, r := range list {
+		set, err := resource.FromProto(r.GetResources())
+		if err != nil {
+			return nil, answerf("'request.requests[%d].resources': %v", i, err)
+		}
+		if set.Empty() && r.GetAgentId().GetValue() == "" {
+			return nil, answerf("'request.requests[%d]': Expecting 'agent_id' or 'resources' to be present", i)
+		}
+		out[i] = allocator.Request{Agent: r.GetAgentId().GetValue(), Resources: set}
+	}
+	return out, nil
+}
+
+// demand replaces what a framework asked for by requests that are valid.
+func (m *Master) demand(f *framework, list []*mesos.Request) {
+	requests, err := requestsOf(list)
+	if err != nil {
+		return // a gateway announces what an earlier leader took and this one does not
+	}
+	f.requests = list
+	m.allocator.Request(m.now, f.id, requests)
+}
