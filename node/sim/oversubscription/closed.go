@@ -50,6 +50,10 @@ type shop struct {
 	excess                []float64
 }
 
+func newShop(w *world, m int, cfg estimate.Config, seed uint64) *shop {
+	return &shop{machine: newMachine(w, m, cfg), r: rand.New(rand.NewPCG(seed, uint64(m)))}
+}
+
 // step lets the machine's own tasks use what they do, corrects what does not fit
 // by evicting the youngest, and places new ones in what is predicted to be free.
 func (s *shop) step(t int, e estimate.Estimator, judged bool) {
@@ -171,7 +175,7 @@ func loop(ctx context.Context, t *Trace, cfg Config, estimator func() estimate.E
 		p.Seed = cfg.Placement.Seed + uint64(run)
 		w := place(t, p)
 		for i := range w.machines {
-			s := &shop{machine: newMachine(w, i, cfg.Estimate), r: rand.New(rand.NewPCG(p.Seed, uint64(i)))}
+			s := newShop(w, i, cfg.Estimate, p.Seed)
 			e := estimator()
 			for step := range w.steps {
 				s.step(step, e, step >= int(cfg.Tuning*float64(w.steps)))

@@ -249,3 +249,9 @@ func (v view) curve(family string) Curve {
 	}
 	return out
 }
+
+// Learned is the row of the estimator that learns.
+func (g *Group) Learned() Row {
+	i := slices.IndexFunc(g.Rows, func(r Row) bool { return r.Estimator == learned })
+	return g.Rows[i]
+}
