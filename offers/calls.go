@@ -21,6 +21,7 @@ const (
 	statusForbidden      = 403
 	statusNotFound       = 404
 	statusConflict       = 409
+	statusTooMany        = 429
 	statusNotImplemented = 501
 	statusUnavailable    = 503
 )

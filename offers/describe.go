@@ -134,7 +134,7 @@ func (d Describer) toGateway(msg *protocol.MasterToGateway) string {
 	case *protocol.MasterToGateway_Event:
 		return m.Event.GetSessionId() + " " + d.event(m.Event.GetEvent())
 	case *protocol.MasterToGateway_Reply:
-		return strings.TrimSpace(fmt.Sprintf("reply %d %s", m.Reply.GetCode(), m.Reply.GetMessage()))
+		return strings.TrimSpace(fmt.Sprintf("reply %d %s", m.Reply.GetCode(), m.Reply.GetMessage()+describeExplanation(m.Reply.GetExplanation())))
 	case *protocol.MasterToGateway_Closed:
 		return m.Closed.GetSessionId() + " closed"
 	case *protocol.MasterToGateway_Heartbeat:

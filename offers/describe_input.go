@@ -71,6 +71,8 @@ func describeFromGateway(msg *protocol.GatewayToMaster) string {
 		return fmt.Sprintf("%s %s of %s%s", m.Call.GetSessionId(), call.GetType(), call.GetFrameworkId().GetValue(), named(call))
 	case *protocol.GatewayToMaster_Operate:
 		return "OPERATE " + m.Operate.GetCall().GetType().String()
+	case *protocol.GatewayToMaster_Explain:
+		return strings.TrimSpace(fmt.Sprintf("EXPLAIN %s %s %s", m.Explain.GetFramework(), m.Explain.GetRole(), m.Explain.GetAgent()))
 	case *protocol.GatewayToMaster_Closed:
 		return m.Closed.GetSessionId() + " closed"
 	}

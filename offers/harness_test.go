@@ -137,6 +137,8 @@ func (w *world) step(in Input) {
 			w.asked[msg.Call.GetCallId()]++
 		case *protocol.GatewayToMaster_Operate:
 			w.asked[msg.Operate.GetCallId()]++
+		case *protocol.GatewayToMaster_Explain:
+			w.asked[msg.Explain.GetCallId()]++
 		}
 	}
 	effects := w.core.Step(w.now, in)

@@ -101,6 +101,8 @@ func (m *Master) fromGateway(id Link, msg *protocol.GatewayToMaster) {
 		m.call(id, msg.Call)
 	case *protocol.GatewayToMaster_Operate:
 		m.operate(id, msg.Operate)
+	case *protocol.GatewayToMaster_Explain:
+		m.explain(id, msg.Explain)
 	case *protocol.GatewayToMaster_Closed:
 		m.closed(msg.Closed.GetSessionId())
 	case *protocol.GatewayToMaster_Heartbeat:

@@ -47,6 +47,7 @@ type Master struct {
 	timers    timers
 	proposals map[string][]func(error)
 	dirty     dirty
+	explains  explained
 
 	lastFramework, lastAgent, lastOffer, lastOperation int
 }

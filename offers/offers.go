@@ -27,6 +27,7 @@ type offer struct {
 	agent     *agent
 	role      string
 	resources resource.Set // allocated to role
+	made      time.Time
 	expiry    *timer
 }
 
@@ -67,7 +68,7 @@ func (m *Master) makeOffers() {
 func (m *Master) addOffer(f *framework, a *agent, role string, res resource.Set) *offer {
 	o := &offer{
 		id: fmt.Sprintf("%s-O%d", m.cfg.MasterID, m.lastOffer), number: m.lastOffer,
-		framework: f, agent: a, role: role, resources: res,
+		framework: f, agent: a, role: role, resources: res, made: m.now,
 	}
 	m.lastOffer++
 	m.offers[o.id] = o

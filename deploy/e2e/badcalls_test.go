@@ -40,7 +40,7 @@ func with(pairs ...string) map[string]string {
 // Mesos: src/master/http.cpp, Master::Http::scheduler, for the order and texts.
 func badCalls(t *testing.T, d *daemon) {
 	url := "http://" + d.API() + "/api/v1/scheduler"
-	next, stream := subscribeByHand(t, url)
+	next, stream := subscribeByHand(t, url, plainSubscribe)
 	framework := value(next()["subscribed"].(map[string]any)["framework_id"])
 	own := func(rest string) string { return `{"framework_id":{"value":"` + framework + `"},` + rest + `}` }
 	subscribe := `{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"root","name":"x"}}}`
@@ -88,7 +88,7 @@ func badCalls(t *testing.T, d *daemon) {
 	}
 	refused(t, url, rows)
 
-	_, gone := subscribeByHand(t, url)
+	_, gone := subscribeByHand(t, url, plainSubscribe)
 	if gone == stream || len(gone) != 36 {
 		t.Errorf("stream %q after %q", gone, stream)
 	}

@@ -91,7 +91,7 @@ func watch(t *testing.T, d *daemon) *buffer {
 func TestJSONByHand(t *testing.T) {
 	c := newCluster(t, 2)
 	url := "http://" + c.other(c.settled()).API() + "/api/v1/scheduler"
-	stream, id := subscribeByHand(t, url)
+	stream, id := subscribeByHand(t, url, plainSubscribe)
 	framework, agent := "", ""
 	var offer map[string]any
 	for framework == "" || offer == nil {
@@ -139,11 +139,12 @@ func TestJSONByHand(t *testing.T) {
 
 func value(id any) string { return id.(map[string]any)["value"].(string) }
 
+const plainSubscribe = `{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"root","name":"by hand","failover_timeout":600}}}`
+
 // subscribeByHand returns a reader of events and the stream's ID.
-func subscribeByHand(t *testing.T, url string) (next func() map[string]any, id string) {
+func subscribeByHand(t *testing.T, url, call string) (next func() map[string]any, id string) {
 	t.Helper()
-	r, err := http.Post(url, "application/json", strings.NewReader(
-		`{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"root","name":"by hand","failover_timeout":600}}}`))
+	r, err := http.Post(url, "application/json", strings.NewReader(call))
 	if err != nil {
 		t.Fatal(err)
 	}

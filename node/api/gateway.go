@@ -34,6 +34,8 @@ type Reply struct {
 	Message   string
 	Operator  *master.Response    // of an operator call that has one
 	Scheduler *scheduler.Response // of a scheduler call that has one
+
+	Explanation *protocol.Explanation // of an Explain
 }
 
 // Gateway speaks with the leader for the HTTP clients of this node. It keeps

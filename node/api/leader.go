@@ -123,7 +123,7 @@ func (g *Gateway) answer(r *protocol.Reply) {
 	if code/100 == 2 {
 		g.settled(c)
 	}
-	c.reply <- result{reply: Reply{Code: code, Message: r.GetMessage(), Operator: r.GetResponse(), Scheduler: r.GetSchedulerResponse()}}
+	c.reply <- result{reply: Reply{Code: code, Message: r.GetMessage(), Operator: r.GetResponse(), Scheduler: r.GetSchedulerResponse(), Explanation: r.GetExplanation()}}
 }
 
 // settled notes what an accepted call means for the session it names. A session at

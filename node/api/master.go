@@ -58,6 +58,8 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	for path, call := range conversions {
 		mux.handle(path, m.convert(call))
 	}
+	mux.handle("GET /muster/v1/explain", m.explain)
+	mux.handle("GET /hierarchical-allocator(1)/offer_constraints_debug", m.constraintsDebug)
 	common(mux, cfg, files, set)
 	mux.Handle("/", ui.Handler())
 	for pattern, h := range extra {

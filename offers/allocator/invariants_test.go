@@ -45,6 +45,24 @@ func (s *simulation) checkNothingLeft(t *rapid.T) {
 	}
 }
 
+// checkExplained asks the allocator, and not its twin, why everybody is offered
+// nothing more: it knows nothing that is due, and it makes no difference.
+func (s *simulation) checkExplained(t *rapid.T) {
+	for _, f := range s.a.frameworks {
+		for _, c := range f.clients {
+			for _, ag := range s.a.list {
+				why, known := s.a.Explain(s.now, f.id, c.role.name, ag.id, func(string) string { return "away" })
+				if known != (f.known && c.subscribed) || known && (len(why.Findings) != 1 || why.Findings[0].Agents != 1) {
+					t.Fatalf("%s under %s on %s: %v, %t", f.id, c.role.name, ag.id, why, known)
+				}
+				if known && c.in != nil && why.Findings[0].Reason == Due && ag.quiet && s.a.quotas == 0 {
+					t.Fatalf("%s is due to %s under %s after a run", ag.id, f.id, c.role.name)
+				}
+			}
+		}
+	}
+}
+
 func (s *simulation) check(t *rapid.T) {
 	s.checkHoldings(t)
 	s.checkAccounts(t)

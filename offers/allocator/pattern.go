@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"errors"
+	"math"
 	"regexp"
 	"regexp/syntax"
 )
@@ -13,6 +14,9 @@ type PatternLimits struct {
 	ProgramSize int // instructions of the compiled program; each range of a class is one [100]
 	Memory      int // bytes of the compiled program, and of the pattern's text [4096]
 }
+
+// Unlimited is for constraints that were admitted elsewhere.
+var Unlimited = PatternLimits{ProgramSize: math.MaxInt, Memory: math.MaxInt}
 
 const instructionBytes = 8
 

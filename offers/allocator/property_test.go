@@ -321,6 +321,7 @@ func (s *simulation) allocate(t *rapid.T) {
 	}
 	if s.a.quotas == 0 || s.a.lastBatch > lastBatch { // what quotas held back is looked at again in the next batch
 		s.checkNothingLeft(t)
+		s.checkExplained(t)
 	}
 }
 

@@ -17,3 +17,11 @@ const (
 	Constrained               // its offer constraints exclude the agent
 	Unasked                   // it asked for something else
 )
+
+// String is the reason's name in muster's own API.
+func (r Reason) String() string {
+	return [...]string{
+		"due", "taken", "inactive", "reserved_to_others", "unsuited", "capability_missing", "quota_limit", "kept_for_guarantees",
+		"below_minimum", "refused", "constraint", "not_requested",
+	}[r]
+}

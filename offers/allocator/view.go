@@ -154,6 +154,19 @@ func (r *run) look(v *view, class int) {
 	if r.cut {
 		set = set.Chop(r.room)
 	}
+	set = readableBy(set, class)
+	v.ready, v.set = true, set
+	v.enough = enough(set, r.cfg.MinAllocatable)
+	v.refusals = v.refusals[:0]
+	for _, refusal := range r.agent.refusals {
+		if refusal.refused.Contains(set) {
+			v.refusals = append(v.refusals, refusal)
+		}
+	}
+}
+
+// readableBy is what a framework of a class understands.
+func readableBy(set resource.Set, class int) resource.Set {
 	if class&1 == 0 {
 		set = set.NonShared()
 	}
@@ -163,14 +176,7 @@ func (r *run) look(v *view, class int) {
 	if class&4 == 0 {
 		set = set.Unrefined()
 	}
-	v.ready, v.set = true, set
-	v.enough = enough(set, r.cfg.MinAllocatable)
-	v.refusals = v.refusals[:0]
-	for _, refusal := range r.agent.refusals {
-		if refusal.refused.Contains(set) {
-			v.refusals = append(v.refusals, refusal)
-		}
-	}
+	return set
 }
 
 // enough reports whether there is what makes an offer worth while.

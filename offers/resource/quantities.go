@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"muster/offers/mesos"
 )
 
@@ -94,6 +96,18 @@ func quantityFromProto(name string, scalar *mesos.Value_Scalar) (int64, error) {
 		return 0, fmt.Errorf("%w: %q: %w", ErrInvalid, name, err)
 	}
 	return toMilli(scalar.GetValue()), nil
+}
+
+// Proto returns the quantities as resources without a role.
+func (q Quantities) Proto() []*mesos.Resource {
+	var out []*mesos.Resource
+	for name, milli := range q.All {
+		out = append(out, &mesos.Resource{
+			Name: proto.String(name), Type: mesos.Value_SCALAR.Enum(),
+			Scalar: &mesos.Value_Scalar{Value: proto.Float64(float64(milli) / Milli)},
+		})
+	}
+	return out
 }
 
 func compareQuantity(a, b quantity) int { return cmp.Compare(a.name, b.name) }

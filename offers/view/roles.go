@@ -129,7 +129,7 @@ func (v *View) GetRoles() *master.Response_GetRoles {
 	for _, r := range v.Roles() {
 		out.Roles = append(out.Roles, &mesos.Role{
 			Name: proto.String(r.Name), Weight: proto.Float64(r.Weight), Frameworks: r.Frameworks,
-			Resources: scalars(r.Allocated.Add(r.Offered)),
+			Resources: r.Allocated.Add(r.Offered).Proto(),
 		})
 	}
 	return out
@@ -162,23 +162,11 @@ func (v *View) Quota() *quota.QuotaStatus {
 		s.Configs = append(s.Configs, c)
 		info := &quota.QuotaInfo{Role: c.Role}
 		if q, err := resource.QuantitiesFromProto(c.GetGuarantees()); err == nil {
-			info.Guarantee = scalars(q)
+			info.Guarantee = q.Proto()
 		}
 		s.Infos = append(s.Infos, info)
 	}
 	return s
-}
-
-// scalars returns quantities as resources without a role.
-func scalars(q resource.Quantities) []*mesos.Resource {
-	var out []*mesos.Resource
-	for name, milli := range q.All {
-		out = append(out, &mesos.Resource{
-			Name: proto.String(name), Type: mesos.Value_SCALAR.Enum(),
-			Scalar: &mesos.Value_Scalar{Value: proto.Float64(float64(milli) / resource.Milli)},
-		})
-	}
-	return out
 }
 
 // frameworkRoles returns the roles a framework is subscribed to.
