@@ -227,9 +227,9 @@ func (e *explaining) note(ag *agent, why cause, until moment) {
 func (w cause) detail() string {
 	switch {
 	case w.condition != nil && w.others > 0:
-		return fmt.Sprintf("%s, and %d more", w.condition, w.others)
+		return fmt.Sprintf("unmet: %s, and %d alternatives", w.condition, w.others)
 	case w.condition != nil:
-		return w.condition.String()
+		return "unmet: " + w.condition.String()
 	}
 	return w.text
 }
