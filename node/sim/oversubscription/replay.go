@@ -16,7 +16,6 @@ type machine struct {
 	live    []run
 	node    *estimate.Node
 	samples []estimate.Sample
-	at      int
 }
 
 func newMachine(w *world, m int, cfg estimate.Config) *machine {
