@@ -49,7 +49,7 @@ func (x *acceptance) validateFeedback(id string) error {
 	if err := validateID(id); err != nil {
 		return answerf("Invalid operation ID: %v", err)
 	}
-	if x.framework.operations[id] != nil {
+	if len(x.framework.operations[id]) > 0 {
 		return answerf("Operation ID '%s' is that of an operation which has not ended or was not acknowledged", id)
 	}
 	if !x.agent.can(mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK) || !x.agent.can(mesos.AgentInfo_Capability_RESOURCE_PROVIDER) {

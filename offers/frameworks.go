@@ -36,7 +36,7 @@ type framework struct {
 	unreachable  map[string]*task // of agents that are unreachable
 	lost         []string         // the unreachable ones, those lost first first
 	offers       map[string]*offer
-	operations   map[string]*operation              // by the ID it gave them
+	operations   map[string][]*operation            // by the ID it gave them; see addOperation
 	done         recent                             // tasks whose end it has acknowledged
 	held         []heldCall                         // calls that wait for its session to be announced again
 	unanswered   map[string]map[string]*pendingTask // by agent and task: see pending.go
@@ -123,7 +123,7 @@ func (m *Master) addFramework(info *mesos.FrameworkInfo) *framework {
 		tasks:       map[string]*task{},
 		unreachable: map[string]*task{},
 		offers:      map[string]*offer{},
-		operations:  map[string]*operation{},
+		operations:  map[string][]*operation{},
 		unanswered:  map[string]map[string]*pendingTask{},
 	}
 	f.set(info)

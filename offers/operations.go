@@ -1,8 +1,10 @@
 package offers
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -66,18 +68,24 @@ func (m *Master) applyOperation(a *agent, f *framework, info *mesos.Offer_Operat
 	m.toAgent(a, &protocol.MasterToAgent{Message: &protocol.MasterToAgent_ApplyOperation{ApplyOperation: apply}})
 }
 
+// addOperation notes an operation. Its framework may know several by one ID: a leader
+// that had not heard of the first accepted another.
 func (m *Master) addOperation(a *agent, o *operation) {
 	a.operations[o.uuid] = o
 	if f := m.frameworks[o.framework]; f != nil && o.id() != "" {
-		f.operations[o.id()] = o
+		f.operations[o.id()] = append(f.operations[o.id()], o)
 	}
 	m.publish(view.OperationEvent(o.msg))
 }
 
 func (m *Master) removeOperation(a *agent, o *operation) {
 	delete(a.operations, o.uuid)
-	if f := m.frameworks[o.framework]; f != nil && f.operations[o.id()] == o {
-		delete(f.operations, o.id())
+	if f := m.frameworks[o.framework]; f != nil && o.id() != "" {
+		if left := slices.DeleteFunc(f.operations[o.id()], func(x *operation) bool { return x == o }); len(left) > 0 {
+			f.operations[o.id()] = left
+		} else {
+			delete(f.operations, o.id())
+		}
 	}
 	m.publish(view.OperationRemovedEvent(o.agent, []byte(o.uuid)))
 	m.checkDrained(a)
@@ -188,20 +196,28 @@ func (m *Master) acknowledgeOperation(a *agent, operation []byte, s *mesos.Opera
 // Mesos: src/master/master.cpp, Master::acknowledgeOperationStatus.
 func (m *Master) operationAcknowledged(f *framework, call *scheduler.Call_AcknowledgeOperationStatus) {
 	a := m.agents[call.GetAgentId().GetValue()]
-	o := f.operations[call.GetOperationId().GetValue()]
-	if a == nil || a.link == nil || o == nil || o.agent != a.id {
+	if a == nil || a.link == nil {
 		return
 	}
+	for _, o := range f.operations[call.GetOperationId().GetValue()] {
+		if s := o.status(call.GetUuid()); s != nil && o.agent == a.id {
+			m.acknowledgeOperation(a, []byte(o.uuid), s)
+			if s.GetState().Terminal() {
+				m.removeOperation(a, o)
+			}
+			return
+		}
+	}
+}
+
+// status returns the one with a UUID.
+func (o *operation) status(uuid []byte) *mesos.OperationStatus {
 	for _, s := range o.msg.GetStatuses() {
-		if s.Uuid == nil || string(s.GetUuid().GetValue()) != string(call.GetUuid()) {
-			continue
+		if s.Uuid != nil && bytes.Equal(s.GetUuid().GetValue(), uuid) {
+			return s
 		}
-		m.acknowledgeOperation(a, []byte(o.uuid), s)
-		if s.GetState().Terminal() {
-			m.removeOperation(a, o)
-		}
-		return
 	}
+	return nil
 }
 
 // mergeOperations makes an agent's operations those it says it has. What it has not

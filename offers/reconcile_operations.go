@@ -12,13 +12,13 @@ import (
 // Mesos: src/master/master.cpp, Master::reconcileOperations.
 func (m *Master) reconcileOperations(f *framework, ops []*scheduler.Call_ReconcileOperations_Operation) {
 	if len(ops) == 0 {
-		for _, o := range sorted(f.operations) {
-			m.operationStatus(f, o.told())
+		for _, same := range sorted(f.operations) {
+			m.tellOperations(f, same)
 		}
 	}
 	for _, op := range ops {
-		if o := f.operations[op.GetOperationId().GetValue()]; o != nil {
-			m.operationStatus(f, o.told())
+		if same := f.operations[op.GetOperationId().GetValue()]; len(same) > 0 {
+			m.tellOperations(f, same)
 			continue
 		}
 		state, text := m.operationFate(op.GetAgentId().GetValue())
@@ -26,6 +26,13 @@ func (m *Master) reconcileOperations(f *framework, ops []*scheduler.Call_Reconci
 			OperationId: op.GetOperationId(), AgentId: op.GetAgentId(), ResourceProviderId: op.GetResourceProviderId(),
 			State: state.Enum(), Message: proto.String("Reconciliation: " + text),
 		})
+	}
+}
+
+// tellOperations answers with all that have one ID: each status names its agent.
+func (m *Master) tellOperations(f *framework, same []*operation) {
+	for _, o := range same {
+		m.operationStatus(f, o.told())
 	}
 }
 
