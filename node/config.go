@@ -46,8 +46,15 @@ type Config struct {
 	RegistryAge       time.Duration `mapstructure:"registry_max_agent_age"`   // after so long [2 weeks]
 	RegistryCount     int           `mapstructure:"registry_max_agent_count"` // or beyond so many of them [102400]
 
-	Weights          string `mapstructure:"weights"`                                // of roles in a cluster that was given none, as "web=2,db=0.5"
-	MinAllocatable   string `mapstructure:"min_allocatable_resources"`              // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
+	Weights        string `mapstructure:"weights"`                   // of roles in a cluster that was given none, as "web=2,db=0.5"
+	MinAllocatable string `mapstructure:"min_allocatable_resources"` // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
+
+	AllocationInterval time.Duration `mapstructure:"allocation_interval"`                  // how often all agents are offered, besides the events that cause an offer [1s]
+	UnfairNames        string        `mapstructure:"fair_sharing_excluded_resource_names"` // scalars that no share counts, as "gpus,licenses" [none]
+	GPUsForAll         bool          `mapstructure:"offer_gpus_to_all"`                    // agents with GPUs are offered to frameworks without GPU_RESOURCES too
+	RecoveryTimeout    time.Duration `mapstructure:"allocator_recovery_timeout"`           // after a leader change with quotas: how long offers wait for agents to be back [10m]
+	RecoveryFactor     float64       `mapstructure:"allocator_agent_recovery_factor"`      // for which part of them [0.8]
+
 	SplitOffers      string `mapstructure:"split_offers"`                           // the least part of an agent that is split among frameworks without anything, as "cpus:1;mem:1024" [none is split]
 	ConstraintMemory int    `mapstructure:"offer_constraints_re2_max_mem"`          // bytes that a regular expression in offer constraints may take [4096]
 	ConstraintSize   int    `mapstructure:"offer_constraints_re2_max_program_size"` // instructions that it may have [100]
@@ -104,6 +111,7 @@ func (c Config) Defaults() (Config, error) {
 	}
 	for name, d := range map[string]time.Duration{
 		"heartbeat": c.Heartbeat, "offer_timeout": c.OfferTimeout,
+		"allocation_interval": c.AllocationInterval, "allocator_recovery_timeout": c.RecoveryTimeout,
 		"agent_ping_timeout":       c.PingTimeout,
 		"agent_reregister_timeout": c.ReregisterTimeout, "registry_gc_interval": c.RegistryGC,
 		"registry_max_agent_age": c.RegistryAge,

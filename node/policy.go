@@ -18,6 +18,11 @@ import (
 func (c Config) policy() (offers.Config, error) {
 	out := offers.Config{
 		OfferTimeout:       c.OfferTimeout,
+		AllocationInterval: c.AllocationInterval,
+		UnfairNames:        names(c.UnfairNames),
+		GPUsForAll:         c.GPUsForAll,
+		RecoveryFactor:     c.RecoveryFactor,
+		RecoveryTimeout:    c.RecoveryTimeout,
 		AgentHeartbeat:     c.PingTimeout,
 		ReregisterTimeout:  c.ReregisterTimeout,
 		RegistryGCInterval: c.RegistryGC,
@@ -27,6 +32,9 @@ func (c Config) policy() (offers.Config, error) {
 	}
 	if c.PingTimeout > 0 || c.PingTimeouts > 0 {
 		out.AgentTimeout = cmp.Or(c.PingTimeout, 15*time.Second) * time.Duration(cmp.Or(c.PingTimeouts, 5))
+	}
+	if f := c.RecoveryFactor; !(f >= 0 && f <= 1) {
+		return out, fmt.Errorf("%w: allocator_agent_recovery_factor: %v is not between 0 and 1", ErrConfig, f)
 	}
 	var err error
 	if out.AgentRemovalInterval, err = removalInterval(c.RemovalRateLimit); err != nil {
@@ -60,6 +68,11 @@ func (c Config) policy() (offers.Config, error) {
 		out.MinAllocatable = append(out.MinAllocatable, q)
 	}
 	return out, nil
+}
+
+// names reads "gpus,licenses".
+func names(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // weights reads "web=2,db=0.5".

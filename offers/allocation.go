@@ -57,5 +57,7 @@ func (a *agent) options() allocator.AgentOptions {
 	return allocator.AgentOptions{
 		Hostname: a.info.GetHostname(), Total: a.capacity(),
 		Attributes: a.info.GetAttributes(), Domain: a.info.GetDomain(),
+		NoMultiRole:         !a.can(mesos.AgentInfo_Capability_MULTI_ROLE),
+		NoHierarchicalRoles: !a.can(mesos.AgentInfo_Capability_HIERARCHICAL_ROLE),
 	}
 }

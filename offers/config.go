@@ -21,6 +21,10 @@ type Config struct {
 
 	MinAllocatable     []resource.Quantities   // an offer has all of one of these, unless its framework asks for others; empty, not nil: anything [cpus:0.01 or mem:32]
 	Split              resource.Quantities     // the least part of an agent that is split among frameworks without anything [none is split]
+	UnfairNames        []string                // scalars that no share counts, such as gpus [none]
+	GPUsForAll         bool                    // agents with GPUs are offered to frameworks without the capability too
+	RecoveryFactor     float64                 // after a leader change with quotas: which part of the agents has to be back before offers are made [0.8]
+	RecoveryTimeout    time.Duration           // how long offers wait for that at the most [10m]
 	ConstraintPatterns allocator.PatternLimits // what regular expressions in offer constraints may cost
 
 	AllocationInterval time.Duration // how often all agents are offered, besides the events that cause an offer [1s]

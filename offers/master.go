@@ -83,6 +83,8 @@ func New(cfg Config, facts *registry.State) *Master {
 		removals:   pace{every: cfg.AgentRemovalInterval},
 		allocator: allocator.New(allocator.Config{
 			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable, Split: cfg.Split,
+			ExcludeFromFairness: cfg.UnfairNames, GPUsForAll: cfg.GPUsForAll,
+			RecoveryFactor: cfg.RecoveryFactor, RecoveryTimeout: cfg.RecoveryTimeout,
 			Region: info.GetDomain().GetFaultDomain().GetRegion().GetName(),
 		}),
 		proposals: map[string][]func(error){},

@@ -171,6 +171,8 @@ func TestEverySettingIsRecorded(t *testing.T) {
 			f.Set(reflect.ValueOf(&mesos.MasterInfo{Id: proto.String("m"), Hostname: proto.String("h")}))
 		case []resource.Quantities:
 			f.Set(reflect.ValueOf([]resource.Quantities{least, {}}))
+		case []string:
+			f.Set(reflect.ValueOf([]string{"gpus", "x"}))
 		case map[string]float64:
 			f.Set(reflect.ValueOf(map[string]float64{"a": 1.5}))
 		case resource.Quantities:

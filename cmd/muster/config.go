@@ -49,6 +49,11 @@ var settings = []setting{
 	{"registry_max_agent_count", 0, "how many of them are remembered (default 102400)"},
 	{"weights", "", `weights of roles, as "web=2,db=0.5"; those that are set later stay`},
 	{"min_allocatable_resources", "", `the least that is offered, alternatives between "|" (default "cpus:0.01|mem:32")`},
+	{"allocation_interval", time.Duration(0), "how often all agents are offered, besides the events that cause an offer (default 1s)"},
+	{"fair_sharing_excluded_resource_names", "", `scalars that no share counts, as "gpus,licenses" (default: none)`},
+	{"offer_gpus_to_all", false, "offer agents with GPUs to frameworks without the capability GPU_RESOURCES too"},
+	{"allocator_recovery_timeout", time.Duration(0), "after a leader change with quotas: how long offers wait for agents to be back (default 10m)"},
+	{"allocator_agent_recovery_factor", 0.0, "for which part of them (default 0.8)"},
 	{"split_offers", "", `the least part of a large agent that is split among frameworks without anything, as "cpus:1;mem:1024" (default: none is split)`},
 	{"offer_constraints_re2_max_mem", 0, "bytes that a regular expression in offer constraints may take (default 4096)"},
 	{"offer_constraints_re2_max_program_size", 0, "instructions that it may have (default 100)"},
@@ -72,6 +77,8 @@ func addSettings(c *cobra.Command, keys ...string) {
 			c.Flags().Bool(name, false, s.help)
 		case int:
 			c.Flags().Int(name, 0, s.help)
+		case float64:
+			c.Flags().Float64(name, 0, s.help)
 		case time.Duration:
 			c.Flags().Duration(name, 0, s.help)
 		default:

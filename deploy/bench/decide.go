@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"muster/node/sim"
 )
@@ -34,6 +35,9 @@ var workloads = map[string]func() (taken, error){
 	"decline-20k-2k":     func() (taken, error) { return decline(sim.Decline{Agents: 20_000, Frameworks: 2000}) },
 	"decline-50k-6k":     func() (taken, error) { return decline(sim.Decline{Agents: 50_000, Frameworks: 6000}) },
 	"freed-to-offer-10k": func() (taken, error) { return freed(sim.Decline{Agents: 10_000, Frameworks: 1000}, 1000) },
+	"quota-3000-cycle":   func() (taken, error) { return quotas(func(r sim.QuotaReport) time.Duration { return r.FullCycle }) },
+	"quota-3000-add":     func() (taken, error) { return quotas(func(r sim.QuotaReport) time.Duration { return r.AddFrameworks }) },
+	"multiframework":     multiFramework,
 	"reregister-40k":     failover,
 	"register-10k":       admission,
 	"state-40k":          state,
@@ -75,6 +79,35 @@ func decline(w sim.Decline) (taken, error) {
 		{"all declines, each offered again at once", []float64{whole.Seconds() * 1e3}},
 	}
 	return out, nil
+}
+
+// quotas measures one part of the workload in which 3,000 roles have quotas.
+func quotas(part func(sim.QuotaReport) time.Duration) (taken, error) {
+	r, err := sim.Quota{Small: 2500, Large: 500}.Run()
+	if err != nil {
+		return taken{}, err
+	}
+	ms := func(d time.Duration) []float64 { return []float64{d.Seconds() * 1e3} }
+	peak, err := peakMemory()
+	return taken{Samples: ms(part(r)), Peak: peak, Also: []figure{
+		{"adding frameworks", ms(r.AddFrameworks)}, {"setting quotas", ms(r.SetQuotas)},
+		{"the cycle that meets all quotas", ms(r.FullCycle)}, {"a cycle with nothing to give", ms(r.EmptyCycle)},
+	}}, err
+}
+
+// multiFramework measures placements a second until all tasks run.
+func multiFramework() (taken, error) {
+	r, err := sim.MultiFramework{}.Run()
+	if err == nil && r.Tasks < r.Wanted {
+		err = fmt.Errorf("%d of %d tasks run", r.Tasks, r.Wanted)
+	}
+	if err != nil {
+		return taken{}, err
+	}
+	peak, err := peakMemory()
+	return taken{Samples: []float64{float64(r.Tasks) / r.Total.Seconds()}, Peak: peak, Also: []figure{
+		{"the whole", []float64{r.Total.Seconds() * 1e3}}, {"allocating alone", []float64{r.Allocating.Seconds() * 1e3}},
+	}}, err
 }
 
 // freed measures single events, after each framework was given time to refuse.

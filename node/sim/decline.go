@@ -70,7 +70,10 @@ func (w Decline) Run() (DeclineReport, error) {
 }
 
 // Start adds the frameworks and the agents; all that is free is then offered.
-func (w Decline) Start() (*DeclineRun, error) {
+func (w Decline) Start() (*DeclineRun, error) { return w.start("cpus:16;mem:2014;disk:1024") }
+
+// start takes what is used of each agent, besides ports.
+func (w Decline) start(scalars string) (*DeclineRun, error) {
 	total, err := resource.Parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]")
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func (w Decline) Start() (*DeclineRun, error) {
 	for port := 31000; port < 31030; port += 2 {
 		ports += fmt.Sprintf(",%d", port)
 	}
-	used, err := resource.Parse("cpus:16;mem:2014;disk:1024;ports:" + ports + "]")
+	used, err := resource.Parse(scalars + ";ports:" + ports + "]")
 	if err != nil {
 		return nil, err
 	}

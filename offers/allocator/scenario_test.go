@@ -210,7 +210,11 @@ func (s *scenario) quotaCommand(name string, plain []string, args map[string]str
 	case "charged":
 		fmt.Fprintf(&s.output, "%s %s\n", plain[0], s.a.Charged(plain[0]))
 	case "excess":
-		fmt.Fprintf(&s.output, "%s\n", s.a.Excess(plain[0], s.set(args["of"]).Allocate(plain[0])))
+		if excess := s.a.Excess(plain[0], s.set(args["of"]).Allocate(plain[0])); excess.Empty() {
+			s.output.WriteString("nothing is excess\n")
+		} else {
+			fmt.Fprintf(&s.output, "%s is excess\n", excess)
+		}
 	case "await":
 		agents, err := strconv.Atoi(plain[0])
 		if err != nil {
