@@ -65,6 +65,20 @@ type Config struct {
 	RecordEffects bool   `mapstructure:"record_effects"` // keep what was decided too, not only its hash
 	RecordLimit   int    `mapstructure:"record_limit"`   // MB of all recordings there together [1024]
 
+	// Oversubscription: what tasks were allocated and are predicted not to use is lent.
+	Oversubscription   string        `mapstructure:"oversubscription"`                  // on or off [off]
+	Estimator          string        `mapstructure:"oversubscription_estimator"`        // of what tasks will use at most [learned]
+	EstimateTarget     float64       `mapstructure:"oversubscription_target"`           // share of its predictions that may be exceeded [.01]
+	EstimateHorizon    time.Duration `mapstructure:"oversubscription_horizon"`          // how far it looks ahead [1h]
+	EstimateStep       time.Duration `mapstructure:"oversubscription_step"`             // it reckons in means of this long [5m]
+	EstimateWarm       time.Duration `mapstructure:"oversubscription_warm"`             // a task known for less counts with all it was allocated [1h]
+	LendMargin         float64       `mapstructure:"oversubscription_margin"`           // share of the node that is never lent [.05]
+	LendMem            float64       `mapstructure:"oversubscription_mem_share"`        // of memory that stays free, so much is lent [.5]
+	LendInterval       time.Duration `mapstructure:"oversubscribed_resources_interval"` // what is lent grows at most so often; it shrinks at once [15s]
+	QoS                string        `mapstructure:"qos"`                               // hold revocable tasks back where others suffer: on or off [on]
+	CorrectionInterval time.Duration `mapstructure:"qos_correction_interval_min"`       // between evictions [20s]
+	MemoryHigh         float64       `mapstructure:"qos_memory_high"`                   // share of the machine's memory in use above which they are evicted [.7]
+
 	LogFile string `mapstructure:"log_file"` // readable as /master/log [standard error]
 	Version string `mapstructure:"-"`
 }
@@ -129,6 +143,9 @@ func (c Config) Defaults() (Config, error) {
 		return c, fmt.Errorf("%w: record_limit: %d is negative", ErrConfig, c.RecordLimit)
 	}
 	c.RecordLimit = cmp.Or(c.RecordLimit, 1024)
+	if _, err := c.lending(); err != nil {
+		return c, err
+	}
 	c.Voters = cmp.Or(c.Voters, 3)
 	if c.Voters < 1 || c.Voters%2 == 0 {
 		return c, fmt.Errorf("%w: voters: %d is not an odd number", ErrConfig, c.Voters)

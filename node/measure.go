@@ -22,6 +22,7 @@ func (n *Node) measure() {
 	n.metrics.Gauge("master/steps", func() float64 { return float64(n.master.Steps()) })
 	n.metrics.Gauges(n.masterGauges)
 	n.metrics.Gauges(n.agentGauges)
+	n.metrics.Gauges(n.lendingGauges)
 	n.metrics.Gauges(func(emit metrics.Emit) {
 		s := n.quorum.Status()
 		emit("registrar/log/term", float64(s.Term))

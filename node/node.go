@@ -43,6 +43,7 @@ type Node struct {
 	master   *master.Master
 	monitor  *telemetry.Monitor
 	agent    *agent.Agent
+	lender   *agent.Lender
 	agents   *link.Uplink[*protocol.AgentToMaster, *protocol.MasterToAgent]
 	gateway  *api.Gateway
 	gateways *link.Uplink[*protocol.GatewayToMaster, *protocol.MasterToGateway]
@@ -86,6 +87,10 @@ func New(cfg Config, m Machine, log *slog.Logger) (*Node, error) {
 	n.gateway = api.NewGateway(n.gateways, log)
 	n.monitor = telemetry.NewMonitor(telemetry.Config{}, m.Source, log)
 	if n.agent, err = agent.New(n.agentConfig(), m.Driver, n.monitor, n.agents, log); err != nil {
+		return nil, err
+	}
+	// What the agent's tasks do not use is lent.
+	if n.lender, err = n.newLender(m); err != nil {
 		return nil, err
 	}
 	n.measure()
@@ -185,6 +190,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.herald(ctx) })
 	g.Go(func() error { return n.monitor.Run(ctx) })
 	g.Go(func() error { return n.agent.Run(ctx) })
+	g.Go(func() error { return n.lender.Run(ctx) })
 	g.Go(func() error { return n.agents.Run(ctx, n.agent) })
 	g.Go(func() error { return n.gateways.Run(ctx, n.gateway) })
 	g.Go(func() error { return n.views.Run(ctx) })

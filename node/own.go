@@ -17,6 +17,8 @@ func (n *Node) own() map[string]http.Handler {
 		"GET /muster/v1/nodes":  reply(n.nodes),
 		"GET /muster/v1/quorum": reply(n.quorumStatus),
 		"GET /muster/v1/usage":  reply(n.usage),
+
+		"GET /muster/v1/oversubscription": reply(n.oversubscription),
 	}
 }
 
@@ -160,10 +162,14 @@ type TaskUsage struct {
 	PID         int       `json:"pid"`
 	At          time.Time `json:"at"`
 
+	Revocable     bool    `json:"revocable,omitempty"` // it runs on CPUs that others leave
 	CPUsAllocated float64 `json:"cpus_allocated"`
 	CPUs          float64 `json:"cpus"` // kept busy over the window
 	CPUSeconds    float64 `json:"cpu_seconds"`
 	WaitSeconds   float64 `json:"run_queue_seconds"`
+	ForOthers     float64 `json:"run_queue_for_others_seconds"` // of that, while others held the CPUs
+	CPUsDayP99    float64 `json:"cpus_day_p99"`                 // of means of five minutes
+	CPUsDayMax    float64 `json:"cpus_day_max"`
 	WaitP50       float64 `json:"run_queue_p50_ms"`
 	WaitP99       float64 `json:"run_queue_p99_ms"`
 	Switches      uint64  `json:"context_switches"`
@@ -190,7 +196,9 @@ func (n *Node) usage() UsageView {
 		}
 		row := usageOf(u)
 		row.FrameworkID, row.TaskID = t.Framework.GetId().GetValue(), t.Task.GetTaskId().GetValue()
-		row.ContainerID, row.PID = t.ContainerID, t.PID
+		row.ContainerID, row.PID, row.Revocable = t.ContainerID, t.PID, t.Revocable
+		day, _ := n.lender.History().Day(t.ContainerID)
+		row.CPUsDayP99, row.CPUsDayMax = day.P99, day.Max
 		for _, r := range t.Task.GetResources() {
 			switch r.GetName() {
 			case "cpus":
@@ -207,7 +215,7 @@ func (n *Node) usage() UsageView {
 func usageOf(u telemetry.Usage) TaskUsage {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	return TaskUsage{
-		At: u.At, CPUs: u.Rate.CPUs, CPUSeconds: u.CPU.Seconds(), WaitSeconds: u.RunQueue.Seconds(),
+		At: u.At, CPUs: u.Rate.CPUs, CPUSeconds: u.CPU.Seconds(), WaitSeconds: u.RunQueue.Seconds(), ForOthers: u.Preempted.Seconds(),
 		WaitP50: ms(u.Rate.WaitP50), WaitP99: ms(u.Rate.WaitP99),
 		Switches: u.Switches, MinorFaults: u.MinorFlt, MajorFaults: u.MajorFlt,
 		MemWorkingSet: u.MemWorkingSet, MemTotal: u.MemTotal, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,

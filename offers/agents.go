@@ -9,7 +9,6 @@ import (
 
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
-	"muster/offers/protocol"
 	"muster/offers/registry"
 	"muster/offers/resource"
 	"muster/offers/view"
@@ -239,25 +238,4 @@ func (m *Master) agentFact(a *agent) *master.Response_GetAgents_Agent {
 		fact.EstimatedDrainStartTime = &mesos.TimeInfo{Nanoseconds: proto.Int64(was.GetDrainStart())}
 	}
 	return fact
-}
-
-// oversubscribed takes in what an agent lends: offers of what it lent before are
-// taken back.
-func (m *Master) oversubscribed(a *agent, msg *protocol.Oversubscribed) {
-	total, err := resource.FromProto(msg.GetTotal())
-	if err != nil {
-		return // an agent that computes nonsense lends nothing new
-	}
-	total = total.Revocable()
-	if total.Equal(a.revocable) {
-		return
-	}
-	for _, o := range a.sortedOffers() {
-		if !o.resources.Revocable().Empty() {
-			m.rescind(o, nil)
-		}
-	}
-	a.revocable = total
-	m.allocator.UpdateAgent(m.now, a.id, a.options())
-	m.dirty.agent(a)
 }

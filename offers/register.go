@@ -220,6 +220,7 @@ func (m *Master) reregister(l *link, a *agent, reg *protocol.Register) {
 	}
 	missing := m.mergeOperations(a, reg)
 	m.allocator.UpdateAgent(m.now, a.id, a.options())
+	m.lend(a, a.revocable)
 	a.reregistered = m.now
 	m.attach(l, a)
 	m.greet(a)
@@ -288,6 +289,9 @@ func (m *Master) describe(a *agent, l *link, reg *protocol.Register) bool {
 		total = a.total // register has checked it
 	}
 	a.info, a.total = info, total.Unallocate()
+	if revocable, err := lent(reg.GetOversubscribed()); err == nil {
+		a.revocable = revocable
+	}
 	a.peer, a.incarnation = l.peer, reg.GetIncarnation()
 	a.version, a.address, a.caps = reg.GetVersion(), reg.GetHttpAddress(), reg.GetCapabilities()
 	a.url = agentURL(info.GetHostname(), a.address)

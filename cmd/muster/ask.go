@@ -21,6 +21,14 @@ import (
 	"muster/offers/resource"
 )
 
+// askCommandArgs is a command that asks, without what it does.
+func askCommandArgs(use, short string) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, GroupID: "ask"}
+	addAPI(c)
+	addOutput(c)
+	return c
+}
+
 // askCommand is a command that asks one node and shows the answer.
 func askCommand(use, short string, ask func(c *cobra.Command, nodes *client.Client) error) *cobra.Command {
 	c := callCommand(use, short, cobra.NoArgs, func(c *cobra.Command, nodes *client.Client, _ []string) error { return ask(c, nodes) })
@@ -240,36 +248,18 @@ func rawList(list []*mesos.Offer) []json.RawMessage {
 
 func usageCommand() *cobra.Command {
 	return askCommand("usage", "Show what the running tasks really use", func(c *cobra.Command, nodes *client.Client) error {
-		var members node.NodesView
-		if err := nodes.GetJSON(c.Context(), "/muster/v1/nodes", &members); err != nil {
+		views, silent, err := askEach[node.UsageView](c, nodes, "", "/muster/v1/usage")
+		if err != nil {
 			return err
 		}
-		views := []node.UsageView{}
 		var rows [][]string
-		var silent []string
-		for _, n := range members.Nodes {
-			if !n.Alive {
-				continue
-			}
-			if !reachable(members, n) {
-				silent = append(silent, n.Name)
-				continue
-			}
-			at, err := connectTo(c, n.API)
-			if err != nil {
-				return err
-			}
-			var v node.UsageView
-			if err := at.GetJSON(c.Context(), "/muster/v1/usage", &v); err != nil {
-				return fmt.Errorf("%s: %w", n.Name, err)
-			}
-			views = append(views, v)
+		for _, v := range views {
 			for _, t := range v.Tasks {
 				rows = append(rows, usageRow(v, t))
 			}
 		}
 		return show(c, views, func(out *printer) {
-			out.table([]string{"TASK", "NODE", "CPUS", "CPU TIME", "WAITED", "P99 WAIT", "SWITCHES", "MEM", "READ", "WRITTEN", "NET RX/TX", "BY"}, rows)
+			out.table([]string{"TASK", "NODE", "CPUS", "DAY P99", "CPU TIME", "WAITED", "FOR OTHERS", "P99 WAIT", "SWITCHES", "MEM", "READ", "WRITTEN", "NET RX/TX", "BY"}, rows)
 			if len(silent) > 0 {
 				out.line("\nNot asked, because their API listens on their own loopback: %s.", strings.Join(silent, ", "))
 			}
@@ -277,10 +267,49 @@ func usageCommand() *cobra.Command {
 	})
 }
 
+// askEach asks every node that can be reached, or only the one that is named, the
+// same thing, and names those that cannot.
+func askEach[T any](c *cobra.Command, nodes *client.Client, only, path string) (views []T, silent []string, err error) {
+	var members node.NodesView
+	if err := nodes.GetJSON(c.Context(), "/muster/v1/nodes", &members); err != nil {
+		return nil, nil, err
+	}
+	views = []T{}
+	found := only == ""
+	for _, n := range members.Nodes {
+		if only != "" && n.Name != only && string(n.Peer) != only {
+			continue
+		}
+		found = true
+		switch {
+		case !n.Alive && only != "":
+			return nil, nil, fmt.Errorf("node %s is silent for %s", n.Name, since(n.LastSeen))
+		case !n.Alive:
+			continue
+		case !reachable(members, n):
+			silent = append(silent, n.Name)
+			continue
+		}
+		at, err := connectTo(c, n.API)
+		if err != nil {
+			return nil, nil, err
+		}
+		var v T
+		if err := at.GetJSON(c.Context(), path, &v); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		views = append(views, v)
+	}
+	if !found {
+		return nil, nil, fmt.Errorf("no node is called %q: `muster nodes` lists them", only)
+	}
+	return views, silent, nil
+}
+
 func usageRow(v node.UsageView, t node.TaskUsage) []string {
 	return []string{
-		t.TaskID, v.Node, fmt.Sprintf("%.2f / %g", t.CPUs, t.CPUsAllocated), fmt.Sprintf("%.2fs", t.CPUSeconds),
-		fmt.Sprintf("%.2fs", t.WaitSeconds), fmt.Sprintf("%.1fms", t.WaitP99), strconv.FormatUint(t.Switches, 10),
+		t.TaskID, v.Node, fmt.Sprintf("%.2f / %g", t.CPUs, t.CPUsAllocated) + map[bool]string{true: " revocable"}[t.Revocable], fmt.Sprintf("%.2f", t.CPUsDayP99),
+		fmt.Sprintf("%.2fs", t.CPUSeconds), fmt.Sprintf("%.2fs", t.WaitSeconds), fmt.Sprintf("%.2fs", t.ForOthers), fmt.Sprintf("%.1fms", t.WaitP99), strconv.FormatUint(t.Switches, 10),
 		humanize.IBytes(t.MemWorkingSet) + " / " + humanize.IBytes(t.MemAllocated),
 		humanize.IBytes(t.ReadBytes), humanize.IBytes(t.WriteBytes),
 		humanize.IBytes(t.RxBytes) + " / " + humanize.IBytes(t.TxBytes), v.Source,

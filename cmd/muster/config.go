@@ -60,6 +60,18 @@ var settings = []setting{
 	{"record", "", "directory to keep every decision in while this node leads, for `muster replay` (default: not kept)"},
 	{"record_effects", false, "keep what was decided too, not only its hash: replay then shows both"},
 	{"record_limit", 0, "MB of all recordings together; the oldest go first (default 1024)"},
+	{"oversubscription", "", "lend what tasks do not use as revocable resources: on or off (default off)"},
+	{"oversubscription_estimator", "", "who predicts what tasks will use at most: noop lends nothing (default learned)"},
+	{"oversubscription_target", 0., "share of predictions that may be exceeded (default 0.01)"},
+	{"oversubscription_horizon", time.Duration(0), "how far ahead is predicted (default 1h)"},
+	{"oversubscription_step", time.Duration(0), "prediction reckons in means of this long (default 5m)"},
+	{"oversubscription_warm", time.Duration(0), "a task known for less lends nothing (default 1h)"},
+	{"oversubscription_margin", 0., "share of the node that is never lent (default 0.05)"},
+	{"oversubscription_mem_share", 0., "of memory that stays free, so much is lent (default 0.5)"},
+	{"oversubscribed_resources_interval", time.Duration(0), "what is lent grows at most so often (default 15s)"},
+	{"qos", "", "hold revocable tasks back where others suffer: on or off (default on)"},
+	{"qos_correction_interval_min", time.Duration(0), "time between evictions (default 20s)"},
+	{"qos_memory_high", 0., "share of memory in use above which revocable tasks are evicted (default 0.7)"},
 	{"log_file", "", "file to log to (default: standard error)"},
 }
 

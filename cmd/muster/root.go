@@ -55,7 +55,7 @@ Run something:            muster run -- echo hello`,
 		runCommand(), logsCommand(), simulateCommand(),
 		quotaCommand(), weightCommand(),
 		drainCommand(), deactivateCommand(), reactivateCommand(), goneCommand(), maintenanceCommand(),
-		nodesCommand(), agentsCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), explainCommand(), quorumCommand(), usageCommand(), versionCommand(),
+		nodesCommand(), agentsCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), explainCommand(), quorumCommand(), usageCommand(), oversubscriptionCommand(), versionCommand(),
 	)
 	return c
 }

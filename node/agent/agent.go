@@ -69,6 +69,8 @@ type Agent struct {
 	total      resource.Set // and what those in the queue will make of it
 	operations map[string]*operation
 	queue      []*operation // not ended yet, in the order in which they were given
+	pool       resource.Set // revocable resources that are lent, in all
+	loans      resource.Set // of these, what tasks have
 	starts     pool
 	ends       pool
 	disks      pool // of work on volumes: one at a time, in order

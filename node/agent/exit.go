@@ -47,6 +47,10 @@ func (a *Agent) end(t *task, v verdict) {
 
 // neverStarted ends a task that was killed before its container ran.
 func (a *Agent) neverStarted(t *task) {
+	if t.kill.preempted != "" {
+		a.end(t, preempted(t))
+		return
+	}
 	a.end(t, verdict{state: mesos.TaskState_TASK_KILLED, source: mesos.TaskStatus_SOURCE_AGENT,
 		reason: mesos.TaskStatus_REASON_TASK_KILLED_DURING_LAUNCH.Enum(), message: "Task was killed before it started"})
 }
@@ -105,6 +109,9 @@ func (a *Agent) vanished(t *task, why string) {
 
 // killed is the verdict on a task that was ended on purpose.
 func killed(t *task, message string) verdict {
+	if t.kill.preempted != "" {
+		return preempted(t)
+	}
 	if t.kill.completion {
 		return verdict{state: mesos.TaskState_TASK_FAILED, source: mesos.TaskStatus_SOURCE_EXECUTOR,
 			reason: mesos.TaskStatus_REASON_MAX_COMPLETION_TIME_REACHED.Enum(), message: message}

@@ -20,8 +20,9 @@ const force = 10 * time.Second
 type kill struct {
 	at         time.Time
 	grace      time.Duration
-	completion bool // it ran longer than it may
-	begun      bool // SIGTERM was sent
+	completion bool   // it ran longer than it may
+	preempted  string // why what it borrowed was taken back; "" if it was not
+	begun      bool   // SIGTERM was sent
 	timer      *time.Timer
 }
 
@@ -71,6 +72,9 @@ func (a *Agent) kill(t *task, k kill) {
 		TimeNanoseconds: proto.Int64(k.at.UnixNano()), GraceNanoseconds: proto.Int64(int64(k.grace)),
 		CompletionTime: proto.Bool(k.completion),
 	}}}
+	if k.preempted != "" {
+		record.GetKill().Preempted = &k.preempted
+	}
 	// Without the record a restarted agent would call the task failed, not killed.
 	// A full disk must not keep a task alive, so the kill goes on either way.
 	a.journal.Try(func(err error) {
@@ -102,7 +106,7 @@ func (a *Agent) beginKill(t *task) {
 		return
 	}
 	t.kill.begun = true
-	if !t.kill.completion && has(t.framework.info, mesos.FrameworkInfo_Capability_TASK_KILLING_STATE) && !t.was(mesos.TaskState_TASK_KILLING) {
+	if !t.kill.completion && t.kill.preempted == "" && has(t.framework.info, mesos.FrameworkInfo_Capability_TASK_KILLING_STATE) && !t.was(mesos.TaskState_TASK_KILLING) {
 		a.report(t, a.status(t, mesos.TaskState_TASK_KILLING, mesos.TaskStatus_SOURCE_EXECUTOR))
 	}
 	if t.kill.grace > 0 {

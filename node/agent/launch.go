@@ -99,9 +99,12 @@ func (a *Agent) check(t *task, m *protocol.RunTask) *refusal {
 	if t.volumes, err = a.volumesOf(info.GetResources()); err != nil {
 		return invalid(mesos.TaskStatus_REASON_TASK_INVALID, "%v", err)
 	}
-	t.claim, t.revocable = flat, all.Revocable().Scalar("cpus") > 0
+	t.claim, t.loan = flat, borrows(all)
 	if !a.willFit(t.claim) {
 		return drop(mesos.TaskStatus_REASON_INVALID_OFFERS, "task needs %v, but of the agent's %v tasks already use %v", t.claim, a.total, a.used)
+	}
+	if !a.canBorrow(t.loan) {
+		return drop(mesos.TaskStatus_REASON_INVALID_OFFERS, "task needs %v, but the agent lends only %v now, of which tasks already use %v", t.loan, a.pool, a.loans)
 	}
 	if !a.there(all) {
 		return drop(mesos.TaskStatus_REASON_INVALID_OFFERS, "task needs %v, which the agent's %v do not have", all.Unallocate(), a.total)
@@ -194,7 +197,7 @@ func (a *Agent) launch(t *task) {
 // admit claims t's resources, or has it wait for them.
 func (a *Agent) admit(t *task) {
 	if a.fits(t) {
-		a.used, t.claimed = a.used.Add(t.claim), true
+		a.take(t)
 		return
 	}
 	a.held = append(a.held, t)

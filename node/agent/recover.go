@@ -53,8 +53,8 @@ func (a *Agent) restore(state *checkpoint.State) {
 		a.add(t)
 		if saved.State().Terminal() {
 			t.phase = ended
-		} else if _, flat, err := claim(t.info().GetResources()); err == nil {
-			t.claim = flat
+		} else if all, flat, err := claim(t.info().GetResources()); err == nil {
+			t.claim, t.loan = flat, borrows(all)
 			t.volumes, _ = a.volumesOf(t.info().GetResources()) // checked before it was launched
 		}
 		a.board.put(t.key, a.view(t))
@@ -75,7 +75,7 @@ func restored(saved *checkpoint.Task, known map[string]*framework) *task {
 		}
 	}
 	if k := saved.Kill; k != nil {
-		t.kill = &kill{at: time.Unix(0, k.GetTimeNanoseconds()), grace: time.Duration(k.GetGraceNanoseconds()), completion: k.GetCompletionTime()}
+		t.kill = &kill{at: time.Unix(0, k.GetTimeNanoseconds()), grace: time.Duration(k.GetGraceNanoseconds()), completion: k.GetCompletionTime(), preempted: k.GetPreempted()}
 	}
 	return t
 }
@@ -118,7 +118,7 @@ func (a *Agent) retake(t *task, rebooted bool) {
 	case rebooted:
 		a.rebooted(t)
 	case t.was(mesos.TaskState_TASK_RUNNING) || t.was(mesos.TaskState_TASK_KILLING):
-		a.used, t.claimed = a.used.Add(t.claim), true
+		a.take(t)
 		a.reattach(t)
 	default:
 		a.restart(t)
@@ -140,10 +140,6 @@ func (a *Agent) rebooted(t *task) {
 
 // restart starts a task of which it is not known whether its container was.
 func (a *Agent) restart(t *task) {
-	all, _, err := claim(t.info().GetResources())
-	if err == nil {
-		t.revocable = all.Revocable().Scalar("cpus") > 0
-	}
 	if !t.was(mesos.TaskState_TASK_STARTING) {
 		a.report(t, a.status(t, mesos.TaskState_TASK_STARTING, mesos.TaskStatus_SOURCE_EXECUTOR))
 	}
@@ -151,7 +147,8 @@ func (a *Agent) restart(t *task) {
 		a.restartKilled(t)
 		return
 	}
-	if !a.willFit(t.claim) || !a.there(all) {
+	all, _, err := claim(t.info().GetResources())
+	if err != nil || !a.willFit(t.claim) || !a.there(all) {
 		a.end(t, verdict{state: dropped(t.framework.info), source: mesos.TaskStatus_SOURCE_AGENT, reason: mesos.TaskStatus_REASON_INVALID_OFFERS.Enum(),
 			message: fmt.Sprintf("task needs %v, but of the agent's %v tasks already use %v", t.claim, a.total, a.used)})
 		return
@@ -163,7 +160,7 @@ func (a *Agent) restart(t *task) {
 // restartKilled finds out whether a task that was killed while it started has a
 // container: it may have been made after the kill was written.
 func (a *Agent) restartKilled(t *task) {
-	a.used, t.claimed = a.used.Add(t.claim), true
+	a.take(t)
 	a.reattach(t)
 }
 

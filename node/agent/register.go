@@ -41,11 +41,12 @@ func (a *Agent) disconnected() {
 // register announces the agent with all it holds.
 func (a *Agent) register() {
 	m := &protocol.Register{
-		Agent:        a.info(),
-		Version:      &a.cfg.Version,
-		Capabilities: capabilities(),
-		Incarnation:  &a.incarnation,
-		HttpAddress:  proto.String(net.JoinHostPort(a.cfg.IP, strconv.Itoa(a.cfg.Port))),
+		Agent:          a.info(),
+		Version:        &a.cfg.Version,
+		Capabilities:   capabilities(),
+		Incarnation:    &a.incarnation,
+		HttpAddress:    proto.String(net.JoinHostPort(a.cfg.IP, strconv.Itoa(a.cfg.Port))),
+		Oversubscribed: a.pool.Proto(),
 	}
 	m.Operations = a.operationMessages()
 	told := make(map[string]bool)

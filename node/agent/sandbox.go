@@ -119,7 +119,7 @@ func (a *Agent) spec(t *task) isolate.Spec {
 		Limits:    limits(info),
 		Volumes:   t.mounts(),
 		Hidden:    a.diskDirs(),
-		Revocable: t.revocable,
+		Revocable: t.revocable(),
 	}
 	if *a.cfg.SwitchUser {
 		s.User = t.launch.GetUser()

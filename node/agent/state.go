@@ -44,6 +44,7 @@ type Task struct {
 	PID         int    // 0 until it runs
 	Launched    time.Time
 	Running     bool // its container has not ended, as far as is known
+	Revocable   bool // it runs on CPUs that may be taken back
 	order       uint64
 }
 
@@ -196,7 +197,7 @@ func (a *Agent) view(t *task) *Task {
 	v := &Task{
 		Task: a.taskProto(t), Info: t.info(), Framework: t.framework.info, ExecutorID: t.executor,
 		ContainerID: t.launch.GetContainerId(), Directory: t.launch.GetDirectory(), PID: t.container.PID,
-		Running: t.phase == running, order: t.order,
+		Running: t.phase == running, Revocable: t.revocable(), order: t.order,
 	}
 	if ns := t.launch.GetTimeNanoseconds(); ns != 0 {
 		v.Launched = time.Unix(0, ns)

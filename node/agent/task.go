@@ -36,8 +36,8 @@ type task struct {
 	executor  string // ID; the task's own for a command task
 	claim     resource.Set
 	volumes   []volume
-	revocable bool
-	claimed   bool // claim is part of Agent.used, and its volumes are in use
+	loan      resource.Set // what it has of the revocable pool
+	claimed   bool         // claim is part of Agent.used, loan of Agent.loans, and its volumes are in use
 	order     uint64
 
 	phase     phase
@@ -59,6 +59,9 @@ type task struct {
 func (t *task) info() *mesos.TaskInfo { return t.launch.GetTask() }
 
 func (t *task) containerID() isolate.ID { return isolate.ID(t.launch.GetContainerId()) }
+
+// revocable tells whether t runs on CPUs that may be taken back.
+func (t *task) revocable() bool { return t.loan.Scalar("cpus") > 0 }
 
 // state is the newest state that is on disk.
 func (t *task) state() mesos.TaskState {
@@ -103,7 +106,7 @@ func (a *Agent) remove(t *task) {
 func (a *Agent) release(t *task) {
 	if t.claimed {
 		t.claimed = false
-		a.used = a.used.Sub(t.claim)
+		a.used, a.loans = a.used.Sub(t.claim), a.loans.Sub(t.loan)
 		a.nextOperation() // it may have waited for a volume
 	}
 }

@@ -20,6 +20,7 @@ type Look struct {
 // Firm is a task that was promised what it has.
 type Firm struct {
 	ID     string
+	Name   string        // for people [ID]
 	CPUs   float64       // kept busy
 	Waited time.Duration // for CPUs that others held, summed over its threads; its own quota is no other
 }

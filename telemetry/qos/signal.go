@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -33,14 +34,14 @@ type felt struct {
 
 // complaint is the worst of what is wrong.
 type complaint struct {
-	task            string
+	task, name      string
 	waited, allowed time.Duration
 	baseline        time.Duration
 }
 
 func (c *complaint) String() string {
 	return fmt.Sprintf("task %s waited %s of 100 ms for CPUs that others held (allowed %s, alone %s)",
-		c.task, ms(c.waited), ms(c.allowed), ms(c.baseline))
+		cmp.Or(c.name, c.task), ms(c.waited), ms(c.allowed), ms(c.baseline))
 }
 
 // look takes in a window. It returns the worst violation, if there is one, and
@@ -73,7 +74,7 @@ func (s *signal) look(l *Look) (worst *complaint, bad bool) {
 			bad, f.waited = true, waited
 		}
 		if f.violated(s.cfg) && (worst == nil || f.waited-allowed > worst.waited-worst.allowed) {
-			worst = &complaint{task: firm.ID, waited: f.waited, allowed: allowed, baseline: f.baseline}
+			worst = &complaint{task: firm.ID, name: firm.Name, waited: f.waited, allowed: allowed, baseline: f.baseline}
 		}
 	}
 	for id, f := range s.tasks {

@@ -645,8 +645,10 @@ type Kill struct {
 	GraceNanoseconds *int64 `protobuf:"varint,4,opt,name=grace_nanoseconds,json=graceNanoseconds" json:"grace_nanoseconds,omitempty"`
 	// Set when the task ran longer than it may, not because somebody asked.
 	CompletionTime *bool `protobuf:"varint,5,opt,name=completion_time,json=completionTime" json:"completion_time,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Set when what the task borrowed was taken back: why.
+	Preempted     *string `protobuf:"bytes,6,opt,name=preempted" json:"preempted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Kill) Reset() {
@@ -712,6 +714,13 @@ func (x *Kill) GetCompletionTime() bool {
 		return *x.CompletionTime
 	}
 	return false
+}
+
+func (x *Kill) GetPreempted() string {
+	if x != nil && x.Preempted != nil {
+		return *x.Preempted
+	}
+	return ""
 }
 
 // Shutdown says that a framework was removed: its tasks are ended and nobody
@@ -855,13 +864,14 @@ const file_node_agent_checkpoint_record_proto_rawDesc = "" +
 	"\fAcknowledged\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x12\n" +
-	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"\xec\x01\n" +
+	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"\x8a\x02\n" +
 	"\x04Kill\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12)\n" +
 	"\x10time_nanoseconds\x18\x03 \x01(\x03R\x0ftimeNanoseconds\x12+\n" +
 	"\x11grace_nanoseconds\x18\x04 \x01(\x03R\x10graceNanoseconds\x12'\n" +
-	"\x0fcompletion_time\x18\x05 \x01(\bR\x0ecompletionTime\"D\n" +
+	"\x0fcompletion_time\x18\x05 \x01(\bR\x0ecompletionTime\x12\x1c\n" +
+	"\tpreempted\x18\x06 \x01(\tR\tpreempted\"D\n" +
 	"\bShutdown\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"m\n" +
 	"\x06Forget\x128\n" +
