@@ -55,7 +55,8 @@ Run something:            muster run -- echo hello`,
 		runCommand(), logsCommand(), simulateCommand(),
 		quotaCommand(), weightCommand(),
 		drainCommand(), deactivateCommand(), reactivateCommand(), goneCommand(), maintenanceCommand(),
-		nodesCommand(), agentsCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), explainCommand(), quorumCommand(), usageCommand(), oversubscriptionCommand(), versionCommand(),
+		reserveCommand(), unreserveCommand(), volumeCommand(),
+		nodesCommand(), agentsCommand(), resourcesCommand(), frameworksCommand(), rolesCommand(), tasksCommand(), offersCommand(), explainCommand(), quorumCommand(), usageCommand(), oversubscriptionCommand(), versionCommand(),
 	)
 	return c
 }

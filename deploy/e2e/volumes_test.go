@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -94,6 +95,76 @@ func TestVolumeOutlivesTasksDaemonAndLeader(t *testing.T) {
 		r, err := home.at(home.API(), client.JSON).Get(t.Context(), master.Call_GET_OPERATIONS)
 		return err == nil && len(r.GetGetOperations().GetOperations()) == 0
 	})
+}
+
+// An operator reserves, makes a volume of it, resizes and destroys it and gives all back.
+func TestOperatorReservesAndMakesVolumes(t *testing.T) {
+	c := newCluster(t, 1)
+	d := c.settled()
+	await(t, "the agent", func() bool {
+		_, err := command("resources", d.Name, "--api", d.API())
+		return err == nil
+	})
+	type amounts map[string]float64
+	is := func(reserved, free, volume float64) {
+		t.Helper()
+		var list []struct {
+			Reserved []struct {
+				Role      string
+				Principal string
+				Resources amounts
+				Free      amounts
+			}
+			Volumes []struct {
+				ID     string
+				SizeMB float64 `json:"size_mb"`
+				Path   string  `json:"container_path"`
+				InUse  bool    `json:"in_use"`
+			}
+		}
+		parse(t, d.muster("resources", d.Name, "--api", d.API(), "-o", "json"), &list)
+		got, size := list[0], 0.0
+		for _, v := range got.Volumes {
+			size += v.SizeMB
+			if v.ID != "v1" || v.Path != "data" || v.InUse {
+				t.Errorf("volume %+v", v)
+			}
+		}
+		var has, left float64
+		for _, r := range got.Reserved {
+			has, left = has+r.Resources["disk"], left+r.Free["disk"]
+			if r.Role != "keeper" || r.Principal != "ops" {
+				t.Errorf("reservation %+v", r)
+			}
+		}
+		if has != reserved || left != free || size != volume {
+			t.Errorf("reserved %g, free %g, volumes %g; want %g, %g, %g", has, left, size, reserved, free, volume)
+		}
+	}
+	do := func(args ...string) { t.Helper(); d.muster(append(args, "--api", d.API(), "--principal", "ops")...) }
+	refused := func(why string, args ...string) {
+		t.Helper()
+		if _, err := command(append(args, "--api", d.API(), "--principal", "ops")...); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v: %v, want %s", args, err, why)
+		}
+	}
+	is(0, 0, 0)
+	do("reserve", d.Name, "keeper", "cpus:0.1,disk:64")
+	do("volume", "create", d.Name, "keeper", "v1", "32", "--path", "data")
+	is(64, 32, 32)
+	do("volume", "resize", d.Name, "v1", "48")
+	is(64, 16, 48)
+	do("volume", "resize", d.Name, "v1", "16")
+	is(64, 48, 16)
+	refused("has a volume v1 of keeper already", "volume", "create", d.Name, "keeper", "v1", "8")
+	refused("muster reserve "+d.Name+" keeper disk:52", "volume", "create", d.Name, "keeper", "v2", "100")
+	refused("muster reserve "+d.Name+" keeper disk:984", "volume", "resize", d.Name, "v1", "1000")
+	refused("unreserved and not in use, less than 100000", "reserve", d.Name, "keeper", "cpus:100000")
+	refused("or `muster volume destroy`", "unreserve", d.Name, "keeper", "disk:64")
+	refused(`has no volume "v9"`, "volume", "destroy", d.Name, "v9")
+	do("volume", "destroy", d.Name, "v1")
+	do("unreserve", d.Name, "keeper", "cpus:0.1,disk:64")
+	is(0, 0, 0)
 }
 
 func asJSON(t *testing.T, m proto.Message) string {
