@@ -52,7 +52,7 @@ func (h *agentAPI) read(build func(*writer, *agent.State)) func(http.ResponseWri
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var out writer
 		build(&out, h.agent.State())
-		return writeEncoded(w, r, out.b)
+		return writeEncoded(w, r, out.chunks()...)
 	}
 }
 

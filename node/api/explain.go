@@ -91,7 +91,7 @@ func (m *masterAPI) constraintsDebug(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	return writeEncoded(w, r, out.b)
+	return writeEncoded(w, r, out.chunks()...)
 }
 
 // excluded writes the agents that a framework's constraints exclude, by role.

@@ -322,7 +322,7 @@ func BenchmarkState(b *testing.B) {
 			if err := m.state(&out, r, v); err != nil {
 				b.Fatal(err)
 			}
-			b.SetBytes(int64(len(out.b)))
+			b.SetBytes(int64(size(out.chunks())))
 		}
 	})
 	b.Run("GET_STATE", func(b *testing.B) {

@@ -82,7 +82,7 @@ func (m *masterAPI) read(build func(*writer, *http.Request, *view.View) error) f
 		if err := build(&out, r, v); err != nil {
 			return err
 		}
-		return writeEncoded(w, r, out.b)
+		return writeEncoded(w, r, out.chunks()...)
 	}
 }
 
@@ -149,7 +149,7 @@ func common(mux *mux, cfg Config, files *Files, set *metrics.Set) {
 	mux.handle("/version", func(w http.ResponseWriter, r *http.Request) error {
 		var out writer
 		out.message(cfg.Version)
-		return writeEncoded(w, r, out.b)
+		return writeEncoded(w, r, out.chunks()...)
 	})
 	mux.handle("/flags", func(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, r, map[string]any{"flags": cfg.Flags})

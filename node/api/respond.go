@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,11 +25,27 @@ const (
 
 // writeBody answers with a body of known length: some clients take a response
 // without one for a stream. A client that takes no chunk in time loses its connection.
-func writeBody(w http.ResponseWriter, code int, media string, body []byte) {
+func writeBody(w http.ResponseWriter, code int, media string, body ...[]byte) {
 	w.Header().Set("Content-Type", media)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Header().Set("Content-Length", strconv.Itoa(size(body)))
 	w.WriteHeader(code)
-	_, _ = io.Copy(paced{w, http.NewResponseController(w)}, bytes.NewReader(body)) // the client may have gone
+	_ = writeAll(paced{w, http.NewResponseController(w)}, body) // the client may have gone
+}
+
+func size(chunks [][]byte) (n int) {
+	for _, c := range chunks {
+		n += len(c)
+	}
+	return n
+}
+
+func writeAll(w io.Writer, chunks [][]byte) error {
+	for _, c := range chunks {
+		if _, err := w.Write(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // paced writes chunk by chunk, each within a bounded time.
@@ -87,18 +104,18 @@ func writeJSON(w http.ResponseWriter, r *http.Request, v any) error {
 
 // writeEncoded answers with JSON, as JSONP where the client asks for it, and
 // compressed where it takes that.
-func writeEncoded(w http.ResponseWriter, r *http.Request, body []byte) error {
+func writeEncoded(w http.ResponseWriter, r *http.Request, body ...[]byte) error {
 	media := mediaJSON
 	if callback := r.URL.Query().Get("jsonp"); callback != "" {
 		if !callbackName.MatchString(callback) {
 			return refuse(http.StatusBadRequest, "Failed to parse jsonp: '%s' is not the name of a function.", callback)
 		}
 		media = "text/javascript"
-		body = append(append([]byte(callback+"("), body...), ");"...)
+		body = slices.Concat([][]byte{[]byte(callback + "(")}, body, [][]byte{[]byte(");")})
 	}
 	w.Header().Add("Vary", "Accept-Encoding")
-	if len(body) < gzipFrom || !acceptsGzip(r) {
-		writeBody(w, http.StatusOK, media, body)
+	if size(body) < gzipFrom || !acceptsGzip(r) {
+		writeBody(w, http.StatusOK, media, body...)
 		return nil
 	}
 	var packed bytes.Buffer
@@ -106,7 +123,7 @@ func writeEncoded(w http.ResponseWriter, r *http.Request, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("compress response: %w", err)
 	}
-	if _, err := z.Write(body); err != nil {
+	if err := writeAll(z, body); err != nil {
 		return fmt.Errorf("compress response: %w", err)
 	}
 	if err := z.Close(); err != nil {

@@ -11,8 +11,18 @@ import (
 )
 
 // writer appends JSON. The state of the largest clusters is hundreds of megabytes;
-// maps of it would take several times that, and sorting their keys.
-type writer struct{ b []byte }
+// maps of it would take several times that, and sorting their keys. A slice that grew
+// to it would be copied several times over, so it is kept in chunks.
+type writer struct {
+	b    []byte
+	full [][]byte // before b
+}
+
+// chunkSize is from where on a chunk is full, in bytes.
+const chunkSize = 1 << 20
+
+// chunks returns all that was written.
+func (w *writer) chunks() [][]byte { return append(w.full, w.b) }
 
 // sep writes the comma that is due before a name, or before a value in an array.
 func (w *writer) sep() {
@@ -26,7 +36,15 @@ func (w *writer) open(c byte) {
 	w.b = append(w.b, c)
 }
 
-func (w *writer) close(c byte) { w.b = append(w.b, c) }
+// close ends what open began, in a new chunk if this one is full. sep looks at the last
+// byte, so there always is one.
+func (w *writer) close(c byte) {
+	if len(w.b) >= chunkSize {
+		w.full = append(w.full, w.b)
+		w.b = make([]byte, 0, chunkSize+chunkSize/16)
+	}
+	w.b = append(w.b, c)
+}
 
 // key writes the name of the value that follows.
 func (w *writer) key(name string) *writer {

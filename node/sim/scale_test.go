@@ -67,3 +67,26 @@ func BenchmarkFailover(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkState is reads of the state of 40,000 agents with 10 tasks each, a change
+// before each.
+func BenchmarkState(b *testing.B) {
+	s, err := State{Failover{Agents: 40_000, Tasks: 10, Frameworks: 100}}.Start()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, r := range Reads {
+		b.Run(r.Name, func(b *testing.B) {
+			took := time.Duration(0)
+			for range b.N {
+				d, size, err := s.Read(r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				took += d
+				b.SetBytes(int64(size))
+			}
+			b.ReportMetric(took.Seconds()/float64(b.N), "s/read")
+		})
+	}
+}
