@@ -145,7 +145,11 @@ func (a *Allocator) replace(ag *agent, h *holding, next, came, went resource.Set
 	if came.Plain() && went.Plain() || came.Shared().Empty() && went.Shared().Empty() {
 		plus, minus := came.Quantities(), went.Quantities()
 		h.set = next
-		a.charge(c.role, chargeable(&came), chargeable(&went))
+		if came.Plain() && went.Plain() {
+			a.charge(c.role, plus, minus)
+		} else {
+			a.charge(c.role, chargeable(&came), chargeable(&went))
+		}
 		c.item.adjust(plus, minus)
 		c.role.self.adjust(plus, minus)
 		for r := c.role; r.parent != nil; r = r.parent {

@@ -124,18 +124,29 @@ func chargeable(s *resource.Set) resource.Quantities {
 func (a *Allocator) charge(r *role, plus, minus resource.Quantities) {
 	for ; r.parent != nil; r = r.parent {
 		q := &r.quota
-		q.charged = q.charged.Add(plus).Sub(minus)
-		need := q.needAfter(resource.Quantities{}, resource.Quantities{})
-		owed := &r.parent.quota.owed
-		*owed = owed.Sub(q.need).Add(need)
-		more := !q.need.Contains(need)
-		q.need = need
+		q.charged = q.charged.Add(plus)
+		if !minus.Empty() {
+			q.charged = q.charged.Sub(minus)
+		}
+		more := q.renewNeed(r.parent)
 		if !minus.Empty() && (more || q.bound || r.below.key.rank == barred) && !q.eased {
 			q.eased = true
 			a.eased = append(a.eased, r)
 		}
 		r.below.touch()
 	}
+}
+
+// renewNeed finds what must be kept for the tree now, and tells the parent. It
+// reports whether that is more of anything.
+func (q *quota) renewNeed(parent *role) bool {
+	if q.guarantees.Empty() && q.owed.Empty() && q.need.Empty() {
+		return false // as everywhere where nothing is promised
+	}
+	need, was := q.needAfter(resource.Quantities{}, resource.Quantities{}), q.need
+	q.need = need
+	parent.quota.owed = parent.quota.owed.Sub(was).Add(need)
+	return !was.Contains(need)
 }
 
 // ease lets those try again who were given less because of quotas that have

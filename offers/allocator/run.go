@@ -245,7 +245,9 @@ func (r *run) offer(c *client, set resource.Set) {
 			r.lend(shared)
 		}
 	}
-	r.countHeadroom(ag)
+	if r.quotas > 0 { // else it is time enough at the end of the visit
+		r.countHeadroom(ag)
+	}
 	r.changed()
 }
 
