@@ -128,6 +128,7 @@ func (m *Master) addFramework(info *mesos.FrameworkInfo) *framework {
 	}
 	f.set(info)
 	m.frameworks[f.id] = f
+	m.adoptOperations(f)
 	return f
 }
 

@@ -2,6 +2,7 @@ package offers
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -76,6 +77,22 @@ func (m *Master) addOperation(a *agent, o *operation) {
 		f.operations[o.id()] = append(f.operations[o.id()], o)
 	}
 	m.publish(view.OperationEvent(o.msg))
+}
+
+// adoptOperations gives a framework those that agents had of it before it was known.
+func (m *Master) adoptOperations(f *framework) {
+	var found []*operation
+	for _, a := range m.agents {
+		for _, o := range a.operations {
+			if o.framework == f.id && o.id() != "" {
+				found = append(found, o)
+			}
+		}
+	}
+	slices.SortFunc(found, func(x, y *operation) int { return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.uuid, y.uuid)) })
+	for _, o := range found {
+		f.operations[o.id()] = append(f.operations[o.id()], o)
+	}
 }
 
 func (m *Master) removeOperation(a *agent, o *operation) {
