@@ -31,6 +31,7 @@ type world struct {
 	lenient  bool           // call IDs may repeat
 	onEffect func(Effect)
 	onLog    func(string)
+	onStep   func()   // after its effects
 	later    []Input  // what the effects of a Step lead to
 	applied  [][]byte // UUIDs of the operations that agents were told to apply, in order
 	told     map[string]*protocol.ApplyOperation
@@ -176,6 +177,9 @@ func (w *world) step(in Input) {
 	}
 	if err := w.verify(); err != nil {
 		w.t.Fatalf("after %T: %v", in, err)
+	}
+	if w.onStep != nil {
+		w.onStep()
 	}
 }
 

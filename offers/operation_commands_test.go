@@ -128,9 +128,8 @@ func (s *scenario) accept(a args) {
 	s.send(a, &scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: call})
 }
 
-// convert LINK AGENT OPERATION [authenticated=]
-func (s *scenario) convert(a args) {
-	id, op := agentID(a.word(2)), s.operation(a.word(2), a.word(3))
+// operatorCall is the call by which an operator asks for an operation.
+func operatorCall(id *mesos.AgentID, op *mesos.Offer_Operation) *master.Call {
 	call := &master.Call{}
 	switch op.GetType() {
 	case mesos.Offer_Operation_RESERVE:
@@ -150,6 +149,12 @@ func (s *scenario) convert(a args) {
 		call.Type = master.Call_SHRINK_VOLUME.Enum()
 		call.ShrinkVolume = &master.Call_ShrinkVolume{AgentId: id, Volume: op.GetShrinkVolume().GetVolume(), Subtract: op.GetShrinkVolume().GetSubtract()}
 	}
+	return call
+}
+
+// convert LINK AGENT OPERATION [authenticated=]
+func (s *scenario) convert(a args) {
+	call := operatorCall(agentID(a.word(2)), s.operation(a.word(2), a.word(3)))
 	s.call++
 	msg := &protocol.Operate{CallId: proto.Uint64(s.call), Call: call}
 	if p := a.named["authenticated"]; p != "" {

@@ -24,8 +24,11 @@ type simAgent struct {
 	incarnation string
 	peer        string
 	tasks       map[string]*simTask
+	operations  map[string]*simOperation
+	total, lent resource.Set
 	registered  bool
 	deaf        bool // what is sent to it is lost, for its link is breaking
+	failed      bool // an operation did, so what came after it on this link may not fit
 }
 
 type simGateway struct {
@@ -44,6 +47,8 @@ type simFramework struct {
 	alive    map[string]mesos.TaskState // last state seen
 	sessions int
 	dead     bool // torn down: it may not come back
+	roles    []string
+	ended    map[string]bool // the operations whose end it was told
 }
 
 func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
@@ -56,7 +61,14 @@ func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
 			if a.tasks[key] != nil {
 				s.t.Fatalf("task %s is run twice", key)
 			}
-			a.tasks[key] = &simTask{info: info, framework: m.RunTask.GetFramework(), state: mesos.TaskState_TASK_STAGING}
+			t := &simTask{info: info, framework: m.RunTask.GetFramework(), state: mesos.TaskState_TASK_STAGING}
+			a.tasks[key] = t
+			if used := setOf(info.GetResources()...).Unallocate().NonRevocable(); !a.total.Contains(used) {
+				if !a.failed {
+					s.t.Fatalf("agent %s of %s is to run a task on %s", a.id, a.total, used)
+				}
+				s.turn(a, t, mesos.TaskState_TASK_DROPPED)
+			}
 		}
 	case *protocol.MasterToAgent_Drain:
 		for _, key := range sortedKeys(a.tasks) {
@@ -65,9 +77,14 @@ func (s *simulation) toAgent(a *simAgent, m *protocol.MasterToAgent) {
 	case *protocol.MasterToAgent_Refused:
 		if m.Refused.GetGone() {
 			a.id = ""
-			a.incarnation += "1"
-			clear(a.tasks)
+			a.wipe(s)
 		}
+	case *protocol.MasterToAgent_ApplyOperation:
+		s.apply(a, m.ApplyOperation)
+	case *protocol.MasterToAgent_AcknowledgeOperation:
+		a.acknowledged(m.AcknowledgeOperation)
+	case *protocol.MasterToAgent_ReconcileOperations:
+		s.drop(a, m.ReconcileOperations.GetOperationUuids())
 	case *protocol.MasterToAgent_KillTask:
 		if t := a.tasks[m.KillTask.GetFrameworkId().GetValue()+"/"+m.KillTask.GetTaskId().GetValue()]; t != nil {
 			s.turn(a, t, mesos.TaskState_TASK_KILLED)
@@ -105,10 +122,7 @@ func (s *simulation) turn(a *simAgent, t *simTask, state mesos.TaskState) {
 		return
 	}
 	t.state = state
-	b := make([]byte, 16)
-	for i := range b {
-		b[i] = byte(s.r.IntN(256))
-	}
+	b := s.uuid()
 	t.updates = append(t.updates, &mesos.TaskStatus{TaskId: t.info.GetTaskId(), State: state.Enum(), AgentId: agentID(a.id), Uuid: b})
 }
 
@@ -144,6 +158,7 @@ func (s *simulation) event(f *simFramework, e *scheduler.Event) {
 		f.id = e.GetSubscribed().GetFrameworkId().GetValue()
 		clear(f.offers)
 	case scheduler.Event_OFFERS:
+		s.offered = append(s.offered, e.GetOffers().GetOffers()...)
 		for _, o := range e.GetOffers().GetOffers() {
 			f.offers[o.GetId().GetValue()] = o
 		}
@@ -151,6 +166,15 @@ func (s *simulation) event(f *simFramework, e *scheduler.Event) {
 		s.answer(f, e.GetInverseOffers().GetInverseOffers())
 	case scheduler.Event_RESCIND:
 		delete(f.offers, e.GetRescind().GetOfferId().GetValue())
+	case scheduler.Event_UPDATE_OPERATION_STATUS:
+		st := e.GetUpdateOperationStatus().GetStatus()
+		if st.GetState().Terminal() {
+			f.ended[st.GetOperationId().GetValue()] = true
+		}
+		if st.Uuid != nil {
+			s.w.later = append(s.w.later, s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE_OPERATION_STATUS.Enum(),
+				AcknowledgeOperationStatus: &scheduler.Call_AcknowledgeOperationStatus{AgentId: st.GetAgentId(), OperationId: st.GetOperationId(), Uuid: st.GetUuid().GetValue()}}))
+		}
 	case scheduler.Event_ERROR:
 		if e.GetError().GetMessage() == "Framework has been removed" {
 			f.dead = true
@@ -175,12 +199,31 @@ func (s *simulation) callOf(f *simFramework, call *scheduler.Call) Input {
 	}}}}
 }
 
+func (f *simFramework) info() *mesos.FrameworkInfo {
+	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), FailoverTimeout: proto.Float64(f.failover), Roles: f.roles}
+	for _, c := range []mesos.FrameworkInfo_Capability_Type{mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_MULTI_ROLE,
+		mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT, mesos.FrameworkInfo_Capability_SHARED_RESOURCES, mesos.FrameworkInfo_Capability_REVOCABLE_RESOURCES} {
+		info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: c.Enum()})
+	}
+	if f.id != "" {
+		info.Id = frameworkID(f.id)
+	}
+	return info
+}
+
+// wipe makes an agent one that knows nothing.
+func (a *simAgent) wipe(s *simulation) {
+	a.incarnation += "1"
+	a.total, a.lent, a.failed = s.set(simResources), resource.Set{}, false
+	clear(a.tasks)
+	clear(a.operations)
+}
+
 func (s *simulation) announce(f *simFramework, resume bool) {
-	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), FailoverTimeout: proto.Float64(f.failover),
-		Capabilities: []*mesos.FrameworkInfo_Capability{{Type: mesos.FrameworkInfo_Capability_PARTITION_AWARE.Enum()}}}
+	info := f.info()
 	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{FrameworkInfo: info}}
 	if f.id != "" {
-		info.Id, call.FrameworkId = frameworkID(f.id), frameworkID(f.id)
+		call.FrameworkId = frameworkID(f.id)
 	}
 	sub := &protocol.Subscribe{SessionId: proto.String(f.session), Call: call, Resume: proto.Bool(resume)}
 	s.w.do(FromGateway{f.gateway.link, &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Subscribe{Subscribe: sub}}})
@@ -194,9 +237,17 @@ func (s *simulation) announce(f *simFramework, resume bool) {
 }
 
 func (s *simulation) register(a *simAgent) {
-	res, _ := resource.Parse("cpus:4;mem:1024;ports:[31000-31009]")
-	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: res.Proto()}, Incarnation: proto.String(a.incarnation),
-		Capabilities: []*mesos.AgentInfo_Capability{{Type: mesos.AgentInfo_Capability_AGENT_DRAINING.Enum()}}}
+	a.failed = false
+	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: a.total.Proto()}, Incarnation: proto.String(a.incarnation),
+		Oversubscribed: a.lent.Proto()}
+	for _, c := range []mesos.AgentInfo_Capability_Type{mesos.AgentInfo_Capability_AGENT_DRAINING, mesos.AgentInfo_Capability_MULTI_ROLE,
+		mesos.AgentInfo_Capability_HIERARCHICAL_ROLE, mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_RESOURCE_PROVIDER,
+		mesos.AgentInfo_Capability_RESIZE_VOLUME, mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK} {
+		r.Capabilities = append(r.Capabilities, &mesos.AgentInfo_Capability{Type: c.Enum()})
+	}
+	for _, key := range sortedKeys(a.operations) {
+		r.Operations = append(r.Operations, a.operations[key].msg)
+	}
 	if a.id != "" {
 		r.Agent.Id = agentID(a.id)
 	}
@@ -221,12 +272,18 @@ func (s *simulation) accept(f *simFramework, o *mesos.Offer) {
 	launch := &mesos.Offer_Operation_Launch{}
 	for range 1 + s.r.IntN(3) {
 		s.tasks++
-		res, _ := resource.Parse("cpus:1;mem:100")
+		res := s.set("cpus:1;mem:100")
+		if some := o.GetResources(); s.r.IntN(3) == 0 { // whatever there is: reserved, revocable, a volume
+			res = setOf(some[s.r.IntN(len(some))]).Add(s.set("mem:10").Allocate(o.GetAllocationInfo().GetRole()))
+			if !setOf(some...).Contains(res) {
+				res = s.set("cpus:1;mem:100")
+			}
+		}
 		launch.TaskInfos = append(launch.TaskInfos, &mesos.TaskInfo{Name: proto.String("n"), TaskId: taskID(fmt.Sprintf("t%d", s.tasks)),
 			AgentId: o.GetAgentId(), Resources: res.Proto(), Command: &mesos.CommandInfo{Value: proto.String("true")}})
 	}
 	call := s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: &scheduler.Call_Accept{OfferIds: []*mesos.OfferID{o.GetId()},
-		Operations: []*mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch}}, Filters: &mesos.Filters{RefuseSeconds: proto.Float64(1)}}})
+		Operations: append(s.convert(f, o), &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch}), Filters: &mesos.Filters{RefuseSeconds: proto.Float64(1)}}})
 	f.calling[s.calls] = launch.TaskInfos
 	s.w.do(call)
 }

@@ -24,15 +24,25 @@ type simulation struct {
 	frameworks []*simFramework
 	link       Link
 	tasks      int
+	operations int
+	volumes    int
+	resting    bool           // nothing new is wanted of agents but tasks
+	offered    []*mesos.Offer // in this step
 	calls      uint64
 }
+
+// What each agent has, and the roles that may have it.
+const simResources = "cpus:4;mem:1024;disk:20;ports:[31000-31009]"
+
+var simRoles = []string{"a", "b", "a/b"}
 
 func newSimulation(t *testing.T, seed uint64, tape *tape) *simulation {
 	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 2))}
 	s.w = newTapedWorld(t, Config{Seed: seed, OfferTimeout: time.Minute}, tape)
-	s.w.onEffect = s.effect
+	s.w.onEffect, s.w.onStep = s.effect, s.checkQuotas
 	for i := range 4 {
-		s.agents = append(s.agents, &simAgent{peer: fmt.Sprintf("p%d", i), incarnation: "1", tasks: map[string]*simTask{}})
+		s.agents = append(s.agents, &simAgent{peer: fmt.Sprintf("p%d", i), incarnation: "1", tasks: map[string]*simTask{},
+			operations: map[string]*simOperation{}, total: s.set(simResources)})
 	}
 	for range 2 {
 		s.gateways = append(s.gateways, &simGateway{})
@@ -40,6 +50,7 @@ func newSimulation(t *testing.T, seed uint64, tape *tape) *simulation {
 	for i := range 3 {
 		s.frameworks = append(s.frameworks, &simFramework{
 			gateway: s.gateways[i%2], failover: 3600, offers: map[string]*mesos.Offer{},
+			roles: []string{simRoles[i]}, ended: map[string]bool{},
 			accepted: map[string]*mesos.TaskInfo{}, calling: map[uint64][]*mesos.TaskInfo{}, alive: map[string]mesos.TaskState{},
 		})
 	}
@@ -151,13 +162,20 @@ func (s *simulation) work() {
 					FrameworkId: t.framework.GetId(), Status: t.updates[0], LatestState: t.state.Enum()}}}})
 			}
 		}
+		s.tellOperations(a)
 	}
 	for _, f := range s.frameworks {
 		if f.session == "" || f.id == "" || f.gateway.link == 0 {
 			continue
 		}
+		if s.r.IntN(12) == 0 && !s.resting {
+			s.change(f)
+		}
 		for _, id := range sortedKeys(f.offers) {
 			o := f.offers[id]
+			if o == nil {
+				continue // rescinded meanwhile
+			}
 			delete(f.offers, id)
 			if s.r.IntN(3) == 0 {
 				s.w.do(s.callOf(f, &scheduler.Call{Type: scheduler.Call_DECLINE.Enum(), Decline: &scheduler.Call_Decline{OfferIds: []*mesos.OfferID{o.GetId()}}}))
@@ -208,8 +226,7 @@ func (s *simulation) harm() {
 		if a := s.agents[s.r.IntN(len(s.agents))]; s.r.IntN(4) == 0 {
 			s.w.do(AgentDisconnected{Link: a.link})
 			a.link, a.registered, a.id = 0, false, ""
-			a.incarnation += "1"
-			clear(a.tasks)
+			a.wipe(s)
 		}
 	case 6: // an agent is cut off for long
 		if s.r.IntN(3) == 0 {
@@ -228,6 +245,10 @@ func (s *simulation) live(rounds int) {
 		s.work()
 		s.breakLinks()
 		s.harm()
+		if s.r.IntN(4) == 0 {
+			s.govern()
+		}
+		s.checkKept()
 		s.w.advance(time.Duration(s.r.IntN(3000)) * time.Millisecond)
 	}
 }
@@ -240,7 +261,7 @@ func TestSimulatedCluster(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := newSimulation(t, uint64(seed), nil)
-			s.live(120)
+			s.live(60)
 			s.rest()
 			t.Logf("tasks %d states %v", s.tasks, s.tally())
 		})
@@ -249,6 +270,7 @@ func TestSimulatedCluster(t *testing.T) {
 
 // rest lets everything heal and end, and checks that nothing was forgotten.
 func (s *simulation) rest() {
+	s.resting = true
 	s.breakLinks()
 	for range 40 {
 		s.connect()
@@ -267,6 +289,7 @@ func (s *simulation) rest() {
 			s.t.Errorf("framework %d was removed although its failover timeout is an hour", i)
 		}
 	}
+	s.checkKept()
 	for _, a := range s.agents {
 		known := s.w.core.agents[a.id]
 		if known == nil {
@@ -280,6 +303,12 @@ func (s *simulation) rest() {
 			if !found {
 				s.t.Errorf("agent %s runs %s and the core does not know", a.id, key)
 			}
+		}
+		if len(known.operations)+len(a.operations) > 0 {
+			s.t.Errorf("agent %s: %d operations are not acknowledged, the core knows %d", a.id, len(a.operations), len(known.operations))
+		}
+		if !known.total.Equal(a.total) || !known.revocable.Equal(a.lent) {
+			s.t.Errorf("agent %s has %s and lends %s, the core knows %s and %s", a.id, a.total, a.lent, known.total, known.revocable)
 		}
 		if len(known.tasks) != len(a.tasks) {
 			s.t.Errorf("agent %s: the core knows %d tasks, it has %d", a.id, len(known.tasks), len(a.tasks))
