@@ -46,6 +46,10 @@ type Config struct {
 	RegistryAge       time.Duration `mapstructure:"registry_max_agent_age"`   // after so long [2 weeks]
 	RegistryCount     int           `mapstructure:"registry_max_agent_count"` // or beyond so many of them [102400]
 
+	FrameworkQPS      int    `mapstructure:"framework_qps"`      // calls a second of each framework; negative: any number [5000]
+	FrameworkCapacity int    `mapstructure:"framework_capacity"` // of them at once, after a pause [four seconds' worth]
+	RateLimits        string `mapstructure:"rate_limits"`        // of principals, as Mesos's JSON [none]
+
 	Weights        string `mapstructure:"weights"`                   // of roles in a cluster that was given none, as "web=2,db=0.5"
 	MinAllocatable string `mapstructure:"min_allocatable_resources"` // the least that is offered, alternatives between "|" ["cpus:0.01|mem:32"]
 

@@ -40,6 +40,9 @@ func (c Config) policy() (offers.Config, error) {
 	if out.AgentRemovalInterval, err = removalInterval(c.RemovalRateLimit); err != nil {
 		return out, fmt.Errorf("%w: agent_removal_rate_limit: %w", ErrConfig, err)
 	}
+	if err = c.rates(&out); err != nil {
+		return out, err
+	}
 	if out.Weights, err = weights(c.Weights); err != nil {
 		return out, fmt.Errorf("%w: weights: %w", ErrConfig, err)
 	}

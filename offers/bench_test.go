@@ -16,7 +16,7 @@ import (
 // BenchmarkPlacements launches tasks on offers as fast as they come.
 func BenchmarkPlacements(b *testing.B) {
 	const agents = 80
-	m := New(Config{MasterID: "m", OfferTimeout: -1}, nil)
+	m := New(Config{MasterID: "m", OfferTimeout: -1, FrameworkRate: Rate{QPS: -1}}, nil)
 	now := epoch
 	var pending []Input
 	var offers []*mesos.Offer

@@ -2,6 +2,8 @@ package offers
 
 import (
 	"fmt"
+	"math"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -40,6 +42,15 @@ func (m *Master) reply(l Link, id uint64, code uint32, message string) {
 	m.toGateway(l, &protocol.MasterToGateway{Message: &protocol.MasterToGateway_Reply{Reply: r}})
 }
 
+// refuseNow says that a call may succeed after a while, in whole seconds.
+func (m *Master) refuseNow(l Link, id uint64, why string, wait time.Duration) {
+	seconds := uint32(math.Ceil(wait.Seconds()))
+	m.toGateway(l, &protocol.MasterToGateway{Message: &protocol.MasterToGateway_Reply{Reply: &protocol.Reply{
+		CallId: proto.Uint64(id), Code: proto.Uint32(statusTooMany), RetryAfter: proto.Uint32(seconds),
+		Message: proto.String(fmt.Sprintf("%s: try again in %d s", why, seconds)),
+	}}})
+}
+
 // call answers any scheduler call but SUBSCRIBE, with exactly one reply.
 // Mesos: src/master/http.cpp, Master::Http::scheduler.
 func (m *Master) call(l Link, msg *protocol.Call) {
@@ -76,6 +87,10 @@ func (m *Master) call(l Link, msg *protocol.Call) {
 	case msg.GetSessionId() != f.session.id:
 		refuse(statusBadRequest, fmt.Sprintf("The stream ID '%s' included in this request didn't match the stream ID currently "+
 			"associated with framework ID %s", msg.GetSessionId(), f.id))
+		return
+	}
+	if text, wait := m.throttle(f, call.GetType()); wait > 0 {
+		m.refuseNow(l, msg.GetCallId(), text, wait)
 		return
 	}
 	m.serve(l, msg.GetCallId(), f, call)

@@ -9,6 +9,17 @@ import (
 	"muster/offers/resource"
 )
 
+// Rate is how many calls are served.
+type Rate struct {
+	QPS      float64 // calls a second in the long run; not positive: any number
+	Capacity int     // of them at once, after a pause
+}
+
+// DefaultRate is that of a framework for which none is set. It is generous: it stops
+// loops without a pause, and no scheduler that works. The capacity is a call for each
+// agent of a large cluster.
+var DefaultRate = Rate{QPS: 5000, Capacity: 20_000}
+
 // Config is what one leadership decides by. The zero value of a field is the
 // default in brackets.
 type Config struct {
@@ -45,6 +56,13 @@ type Config struct {
 	// not. [no time]
 	AgentRemovalInterval time.Duration
 
+	// FrameworkRate is that of each framework whose principal has no rate of its own. [DefaultRate]
+	FrameworkRate Rate
+	// PrincipalRates are those of all frameworks of a principal together.
+	PrincipalRates map[string]Rate
+	// OthersRate is that of all frameworks together whose principal has none. [no limit]
+	OthersRate Rate
+
 	RegistryGCInterval time.Duration // how often agents that departed long ago are forgotten [15m]
 	AgentCount         int           // unreachable and gone agents remembered after that, together [102400]
 
@@ -72,6 +90,9 @@ func (c Config) withDefaults() Config {
 	def(&c.GatewayGrace, 10*time.Second)
 	def(&c.AgentAge, 14*24*time.Hour)
 	def(&c.RegistryGCInterval, 15*time.Minute)
+	if c.FrameworkRate == (Rate{}) {
+		c.FrameworkRate = DefaultRate
+	}
 	if c.AgentCount == 0 {
 		c.AgentCount = registry.MaxDepartedAgents
 	}

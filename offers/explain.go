@@ -74,7 +74,7 @@ func (m *Master) explain(l Link, msg *protocol.Explain) {
 		return
 	}
 	if !m.explains.allow(m.now, len(roles)) {
-		refuse(statusTooMany, fmt.Sprintf("more than %d explanations in a second: try again in a second", maxExplains))
+		m.refuseNow(l, msg.GetCallId(), fmt.Sprintf("more than %d explanations in a second", maxExplains), time.Second)
 		return
 	}
 	for _, role := range roles {

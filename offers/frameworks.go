@@ -25,6 +25,7 @@ type framework struct {
 	admitted  bool     // the registry has it
 	session   *session // nil while not connected
 	expected  string   // the session that may be resumed, as the registry has it; empty: any
+	missed    string   // the session that lost events and may not be resumed
 	recovered bool     // has not been heard of in this leadership
 	awaited   bool     // its gateway should announce its session any moment
 	active    bool     // is made offers
@@ -38,6 +39,7 @@ type framework struct {
 	offers       map[string]*offer
 	operations   map[string][]*operation            // by the ID it gave them; see addOperation
 	done         recent                             // tasks whose end it has acknowledged
+	calls        bucket                             // of those it may make
 	held         []heldCall                         // calls that wait for its session to be announced again
 	unanswered   map[string]map[string]*pendingTask // by agent and task: see pending.go
 	used         resource.Set                       // scalars of tasks and executors

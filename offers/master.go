@@ -39,6 +39,8 @@ type Master struct {
 	owed       map[string]*agent                             // see oweInverse
 	windows    map[registry.MachineKey]*mesos.Unavailability // of the maintenance schedule
 	removals   pace
+	principals map[string]*bucket // of those with a rate of their own
+	others     bucket             // of all other principals together
 
 	quotaCalls    []func() // changes of quotas that wait for their turn
 	quotaUnderWay bool     // one is on its way into the registry
@@ -81,6 +83,7 @@ func New(cfg Config, facts *registry.State) *Master {
 		owed:       map[string]*agent{},
 		windows:    windowsOf(facts.MaintenanceSchedule()),
 		removals:   pace{every: cfg.AgentRemovalInterval},
+		principals: map[string]*bucket{},
 		allocator: allocator.New(allocator.Config{
 			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable, Split: cfg.Split,
 			ExcludeFromFairness: cfg.UnfairNames, GPUsForAll: cfg.GPUsForAll,

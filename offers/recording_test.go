@@ -175,6 +175,10 @@ func TestEverySettingIsRecorded(t *testing.T) {
 			f.Set(reflect.ValueOf([]string{"gpus", "x"}))
 		case map[string]float64:
 			f.Set(reflect.ValueOf(map[string]float64{"a": 1.5}))
+		case Rate:
+			f.Set(reflect.ValueOf(Rate{QPS: 2.5, Capacity: i}))
+		case map[string]Rate:
+			f.Set(reflect.ValueOf(map[string]Rate{"p": {QPS: 0.1, Capacity: 7}}))
 		case resource.Quantities:
 			f.Set(reflect.ValueOf(least))
 		case allocator.PatternLimits:

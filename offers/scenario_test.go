@@ -228,7 +228,11 @@ func (s *scenario) config(a args) {
 		delete(a.named, "region")
 	}
 	for name, text := range a.named {
-		if count := map[string]*int{"program_size": &cfg.ConstraintPatterns.ProgramSize, "agent_count": &cfg.AgentCount}[name]; count != nil {
+		if name, ok := strings.CutPrefix(name, "rate:"); ok { // of each framework, of a principal, or of all others
+			s.rate(&cfg, name, text)
+			continue
+		}
+		if count := map[string]*int{"program_size": &cfg.ConstraintPatterns.ProgramSize, "agent_count": &cfg.AgentCount, "max_outbox": &cfg.MaxOutbox}[name]; count != nil {
 			n, err := strconv.Atoi(text)
 			if err != nil {
 				s.t.Fatal(err)
@@ -254,4 +258,23 @@ func (s *scenario) config(a args) {
 		}
 	}
 	s.w = newWorld(s.t, cfg)
+}
+
+// rate reads "2/5": two calls a second, five at once.
+func (s *scenario) rate(cfg *Config, of, text string) {
+	var r Rate
+	if _, err := fmt.Sscanf(text, "%g/%d", &r.QPS, &r.Capacity); err != nil {
+		s.t.Fatalf("rate:%s=%s: %v", of, text, err)
+	}
+	switch of {
+	case "framework":
+		cfg.FrameworkRate = r
+	case "others":
+		cfg.OthersRate = r
+	default:
+		if cfg.PrincipalRates == nil {
+			cfg.PrincipalRates = map[string]Rate{}
+		}
+		cfg.PrincipalRates[of] = r
+	}
 }

@@ -16,6 +16,7 @@ type session struct {
 	grace     *timer // armed while its gateway is away
 	begun     bool   // the registry has it: its calls are served
 	outbox    []*scheduler.Event
+	missed    bool // more was to be kept than may be: it ends at the next Tick
 }
 
 // openSession gives a framework a session that comes in over a link.
@@ -30,14 +31,32 @@ func (m *Master) openSession(l *link, id string, f *framework) *session {
 // send gives an event to a session, or keeps it until the session has begun and
 // its gateway is there.
 func (m *Master) send(s *session, e *scheduler.Event) {
-	if s.link != nil && s.begun {
+	switch {
+	case s.missed:
+	case s.link != nil && s.begun:
 		m.toSession(s.link.id, s.id, e)
-		return
+	case len(s.outbox) < m.cfg.MaxOutbox:
+		s.outbox = append(s.outbox, e)
+	default:
+		m.overflow(s)
 	}
-	s.outbox = append(s.outbox, e)
-	if over := len(s.outbox) - m.cfg.MaxOutbox; over > 0 {
-		s.outbox = append([]*scheduler.Event(nil), s.outbox[over:]...)
-	}
+}
+
+// overflow ends a session that cannot be told everything (I6): its framework
+// subscribes anew and reconciles, instead of waiting for what is not coming. It ends
+// at the next Tick, for whoever sends may be in the midst of its framework's tasks.
+func (m *Master) overflow(s *session) {
+	s.missed, s.outbox = true, nil
+	m.timers.set(m.now, func() {
+		if m.sessions[s.id] != s {
+			return
+		}
+		s.framework.missed = s.id
+		if s.link != nil {
+			m.closeStream(s.link.id, s.id)
+		}
+		m.sessionLost(s)
+	})
 }
 
 func (m *Master) toSession(l Link, session string, e *scheduler.Event) {

@@ -249,6 +249,9 @@ func (m *Master) resume(l *link, msg *protocol.Subscribe) {
 	case f == nil:
 		m.readmit(l, msg, id)
 		return
+	case f.missed == msg.GetSessionId():
+		m.closeStream(l.id, f.missed) // without an ERROR, which would end the framework
+		return
 	case f.session != nil || f.expected != "" && f.expected != msg.GetSessionId():
 		m.refuseStream(l, msg.GetSessionId(), "Framework failed over")
 		return

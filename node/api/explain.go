@@ -41,9 +41,6 @@ func (m *masterAPI) explain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if reply.Explanation == nil {
-		if reply.Code == http.StatusTooManyRequests {
-			w.Header().Set("Retry-After", "1")
-		}
 		writeReply(w, reply)
 		return nil
 	}

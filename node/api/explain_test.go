@@ -26,7 +26,7 @@ func (w *world) explaining() *world {
 		case "":
 			r.Explanation = &protocol.Explanation{Frameworks: []*protocol.Explanation_Framework{{Id: proto.String("F1"), SuppressedRoles: []string{"dev"}}}}
 		case "busy":
-			r.Code, r.Message = proto.Uint32(429), proto.String("try again")
+			r.Code, r.Message, r.RetryAfter = proto.Uint32(429), proto.String("try again"), proto.Uint32(1)
 		default:
 			r.Code, r.Message = proto.Uint32(404), proto.String("framework: none")
 		}

@@ -35,6 +35,8 @@ type Reply struct {
 	Operator  *master.Response    // of an operator call that has one
 	Scheduler *scheduler.Response // of a scheduler call that has one
 
+	RetryAfter uint32 // seconds, of a call that was answered 429
+
 	Explanation *protocol.Explanation // of an Explain
 }
 
@@ -53,6 +55,7 @@ type Gateway struct {
 	turned    chan struct{} // closed when connected changes
 	sessions  map[string]*Session
 	calls     map[uint64]*inflight
+	lanes     lanes
 	lastCall  uint64
 	pending   map[taskKey]pendingTask
 	counts    Counts
@@ -65,6 +68,7 @@ type Counts struct {
 	Calls       uint64 // carried to a leader
 	LeadersLost uint64 // links that ended
 	SlowClients uint64 // streams dropped because their client did not keep up
+	Throttled   uint64 // calls of frameworks that make too many, here or by the leader's count
 }
 
 // inflight is a call that the leader has not answered.
@@ -94,6 +98,7 @@ func NewGateway(up Uplink, log *slog.Logger) *Gateway {
 		turned:   make(chan struct{}),
 		sessions: map[string]*Session{},
 		calls:    map[uint64]*inflight{},
+		lanes:    lanes{},
 		pending:  map[taskKey]pendingTask{},
 	}
 }
@@ -113,6 +118,9 @@ func (g *Gateway) Call(ctx context.Context, principal string, session *string, c
 	c := &inflight{call: call, reply: make(chan result, 1)}
 	if session != nil {
 		c.session = *session
+	}
+	if !g.enter(call) {
+		return crowded(call), nil
 	}
 	return g.ask(ctx, c, func(id uint64) *protocol.GatewayToMaster {
 		return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Call{Call: &protocol.Call{
@@ -205,6 +213,7 @@ func (g *Gateway) ask(ctx context.Context, c *inflight, message func(id uint64) 
 		return nil
 	})
 	if err != nil {
+		g.leave(c.call)
 		return Reply{}, err
 	}
 	select {

@@ -54,6 +54,7 @@ func (g *Gateway) Disconnected() {
 	g.expire(time.Now())
 	for id, c := range g.calls {
 		delete(g.calls, id)
+		g.lanes.leave(c.call)
 		c.reply <- result{err: ErrLeaderLost}
 	}
 	for _, s := range g.sessions {
@@ -116,14 +117,18 @@ func (g *Gateway) answer(r *protocol.Reply) {
 		return // of an earlier link
 	}
 	delete(g.calls, r.GetCallId())
+	g.lanes.leave(c.call)
 	code := int(r.GetCode())
+	if code == http.StatusTooManyRequests && c.call != nil {
+		g.counts.Throttled++
+	}
 	if code != http.StatusAccepted {
 		g.forget(c.call)
 	}
 	if code/100 == 2 {
 		g.settled(c)
 	}
-	c.reply <- result{reply: Reply{Code: code, Message: r.GetMessage(), Operator: r.GetResponse(), Scheduler: r.GetSchedulerResponse(), Explanation: r.GetExplanation()}}
+	c.reply <- result{reply: Reply{Code: code, Message: r.GetMessage(), Operator: r.GetResponse(), Scheduler: r.GetSchedulerResponse(), Explanation: r.GetExplanation(), RetryAfter: r.GetRetryAfter()}}
 }
 
 // settled notes what an accepted call means for the session it names. A session at

@@ -167,6 +167,7 @@ func (g *Gateway) measure(set *metrics.Set) {
 		c := g.Counts()
 		emit("gateway/sessions", float64(c.Sessions))
 		emit("gateway/calls", float64(c.Calls))
+		emit("gateway/calls_throttled", float64(c.Throttled))
 		emit("gateway/calls_waiting", float64(c.Waiting))
 		emit("gateway/leaders_lost", float64(c.LeadersLost))
 		emit("gateway/slow_clients", float64(c.SlowClients))

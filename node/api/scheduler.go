@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -60,6 +61,9 @@ func writeReply(w http.ResponseWriter, reply Reply) {
 	if reply.Code/100 == 2 {
 		writeEmpty(w, reply.Code)
 		return
+	}
+	if reply.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(reply.RetryAfter)))
 	}
 	writeBody(w, reply.Code, textPlain, []byte(reply.Message))
 }

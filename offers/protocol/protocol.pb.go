@@ -2387,8 +2387,10 @@ type Reply struct {
 	Response          *master.Response    `protobuf:"bytes,4,opt,name=response" json:"response,omitempty"`
 	SchedulerResponse *scheduler.Response `protobuf:"bytes,5,opt,name=scheduler_response,json=schedulerResponse" json:"scheduler_response,omitempty"`
 	Explanation       *Explanation        `protobuf:"bytes,6,opt,name=explanation" json:"explanation,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Seconds after which a call that was answered 429 may succeed.
+	RetryAfter    *uint32 `protobuf:"varint,7,opt,name=retry_after,json=retryAfter" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
@@ -2461,6 +2463,13 @@ func (x *Reply) GetExplanation() *Explanation {
 		return x.Explanation
 	}
 	return nil
+}
+
+func (x *Reply) GetRetryAfter() uint32 {
+	if x != nil && x.RetryAfter != nil {
+		return *x.RetryAfter
+	}
+	return 0
 }
 
 // Explain asks why a framework is not offered more, now. It changes nothing and is
@@ -4441,14 +4450,16 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12/\n" +
-	"\x05event\x18\x02 \x01(\v2\x19.mesos.v1.scheduler.EventR\x05event\"\x95\x02\n" +
+	"\x05event\x18\x02 \x01(\v2\x19.mesos.v1.scheduler.EventR\x05event\"\xb6\x02\n" +
 	"\x05Reply\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x125\n" +
 	"\bresponse\x18\x04 \x01(\v2\x19.mesos.v1.master.ResponseR\bresponse\x12K\n" +
 	"\x12scheduler_response\x18\x05 \x01(\v2\x1c.mesos.v1.scheduler.ResponseR\x11schedulerResponse\x12A\n" +
-	"\vexplanation\x18\x06 \x01(\v2\x1f.muster.protocol.v1.ExplanationR\vexplanation\"\x88\x01\n" +
+	"\vexplanation\x18\x06 \x01(\v2\x1f.muster.protocol.v1.ExplanationR\vexplanation\x12\x1f\n" +
+	"\vretry_after\x18\a \x01(\rR\n" +
+	"retryAfter\"\x88\x01\n" +
 	"\aExplain\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1c\n" +
