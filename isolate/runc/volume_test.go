@@ -60,7 +60,7 @@ func TestVolumeTargetLeadsThroughNoLink(t *testing.T) {
 	spec := b.shell("true")
 	spec.Volumes = []isolate.Volume{{Source: b.volume("v"), Target: "/var/run/muster-test-volume"}}
 	if info, err := os.Lstat("/var/run"); err != nil || info.Mode()&os.ModeSymlink == 0 {
-		t.Skip("/var/run is no link here")
+		t.Fatal("/var/run is no link, as it is on the systems muster is tested on")
 	}
 	if _, err := b.Start(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "mount point /var/run/muster-test-volume") {
 		t.Errorf("Start: %v", err)
