@@ -107,8 +107,8 @@ func TestLaneHasRoomForWhatIsNotRefused(t *testing.T) {
 		r.reply(sent[0].GetCall().GetCallId(), 202, "")
 		r.done(callOf("F", scheduler.Call_KILL), 202)
 		r.Disconnected()
-		if len(r.lanes) != 0 {
-			t.Fatalf("places are still taken: %v", r.lanes)
+		if left := r.places(); left != 0 {
+			t.Fatalf("%d places are still taken", left)
 		}
 	})
 }
@@ -117,11 +117,19 @@ func TestCallThatFindsNoLeaderGivesItsPlaceBack(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		got := r.call(callOf("F", scheduler.Call_REVIVE))
 		synctest.Wait()
-		if r.lanes["F"] != 1 {
+		if r.places() != 1 {
 			t.Fatal("it has no place while it waits")
 		}
-		if a := <-got; a.err == nil || len(r.lanes) != 0 {
-			t.Fatalf("%+v, places %v", a, r.lanes)
+		a := <-got
+		if left := r.places(); a.err == nil || left != 0 {
+			t.Fatalf("%+v, %d places taken", a, left)
 		}
 	})
+}
+
+// places are the frameworks that have calls under way.
+func (r *rig) places() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.lanes)
 }
