@@ -150,7 +150,8 @@ func (m *Master) dropHeld(l Link) {
 func (m *Master) serve(l Link, id uint64, f *framework, call *scheduler.Call) {
 	switch call.GetType() {
 	case scheduler.Call_TEARDOWN:
-		m.removeFramework(f)
+		m.removeFramework(f, func() { m.reply(l, id, statusAccepted, "") })
+		return
 	case scheduler.Call_ACCEPT:
 		// The reply comes first: a task may be heard of only after its call was answered.
 		m.reply(l, id, statusAccepted, "")
@@ -216,16 +217,18 @@ func (m *Master) updateCall(l Link, id uint64, f *framework, call *scheduler.Cal
 		return
 	}
 	m.propose(updateFramework(info), func(err error) {
+		if m.frameworks[f.id] != f {
+			m.reply(l, id, statusConflict, "Framework was removed while this call was being processed")
+			return
+		}
 		if err != nil {
 			m.reply(l, id, statusUnavailable, "update framework "+f.id+": "+err.Error())
 			return
 		}
-		if m.frameworks[f.id] == f {
-			changed := !proto.Equal(f.info, info)
-			m.updateFramework(f, info, wishes)
-			if changed {
-				m.tellAgents(f)
-			}
+		changed := !proto.Equal(f.info, info)
+		m.updateFramework(f, info, wishes)
+		if changed {
+			m.tellAgents(f)
 		}
 		m.reply(l, id, statusOK, "")
 	})

@@ -191,12 +191,6 @@ func (d Describer) offer(o *mesos.Offer) string {
 	if err != nil {
 		return err.Error()
 	}
-	format := "stacked"
-	for _, r := range o.GetResources() {
-		if r.Role != nil {
-			format = "old"
-		}
-	}
 	more := ""
 	for _, e := range o.GetExecutorIds() {
 		more += " executor " + e.GetValue()
@@ -204,7 +198,17 @@ func (d Describer) offer(o *mesos.Offer) string {
 	if o.Unavailability != nil {
 		more += " " + d.unavailability(o.GetUnavailability())
 	}
-	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, format, res, more)
+	return fmt.Sprintf("%s(agent %s role %s %s %s%s)", o.GetId().GetValue(), o.GetAgentId().GetValue(), role, formatOf(o.GetResources()), res, more)
+}
+
+// formatOf names the form that reservations have.
+func formatOf(rs []*mesos.Resource) string {
+	for _, r := range rs {
+		if r.Role != nil {
+			return "old"
+		}
+	}
+	return "stacked"
 }
 
 // describeOperation writes what an operation does, and its ID.
@@ -238,6 +242,10 @@ func describeOperationStatus(s *mesos.OperationStatus) string {
 	if s.Uuid != nil {
 		out += fmt.Sprintf(" uuid %.1x", s.GetUuid().GetValue())
 	}
+	if rs := s.GetConvertedResources(); len(rs) > 0 {
+		res, _ := resource.FromProto(rs)
+		out += fmt.Sprintf(" converted %s %s", formatOf(rs), res)
+	}
 	if s.Message != nil {
 		out += ": " + s.GetMessage()
 	}
@@ -260,6 +268,10 @@ func (d Describer) status(s *mesos.TaskStatus) string {
 	}
 	if s.UnreachableTime != nil {
 		out += " since +" + time.Unix(0, s.GetUnreachableTime().GetNanoseconds()).Sub(d.Since).String()
+	}
+	if rs := s.GetLimitation().GetResources(); len(rs) > 0 {
+		res, _ := resource.FromProto(rs)
+		out += fmt.Sprintf(" limited %s %s", formatOf(rs), res)
 	}
 	if s.Healthy != nil {
 		out += fmt.Sprintf(" healthy %t", s.GetHealthy())

@@ -163,7 +163,7 @@ func (m *Master) recoverFramework(r *registry.Framework) {
 		if at.Before(grace) {
 			at = grace
 		}
-		f.deadline = m.timers.set(at, func() { m.removeFramework(f) })
+		f.deadline = m.timers.set(at, func() { m.removeFramework(f, nil) })
 	}
 	m.dirty.framework(f)
 }
@@ -223,11 +223,11 @@ func (m *Master) disconnected(f *framework) {
 	f.awaited = false
 	timeout := failoverTimeout(f.info)
 	if timeout == 0 {
-		m.removeFramework(f)
+		m.removeFramework(f, nil)
 		return
 	}
 	at := m.now.Add(timeout)
-	f.deadline = m.timers.set(at, func() { m.removeFramework(f) })
+	f.deadline = m.timers.set(at, func() { m.removeFramework(f, nil) })
 	m.proposeSurely(&registry.Op{Op: &registry.Op_FrameworkDisconnected{FrameworkDisconnected: &registry.FrameworkDisconnected{
 		FrameworkId: f.info.GetId(), Deadline: proto.Int64(at.UnixNano()),
 	}}}, func() {})
@@ -253,8 +253,8 @@ func duration(s float64) time.Duration {
 }
 
 // removeFramework ends a framework: its tasks are killed everywhere and its ID may
-// not return.
-func (m *Master) removeFramework(f *framework) {
+// not return. done, unless nil, follows once the registry has that.
+func (m *Master) removeFramework(f *framework, done func()) {
 	if m.frameworks[f.id] != f {
 		return
 	}
@@ -296,6 +296,9 @@ func (m *Master) removeFramework(f *framework) {
 	}}}, func() {
 		if m.facts.FrameworkRemoved(f.id) {
 			delete(m.removed, f.id)
+		}
+		if done != nil {
+			done()
 		}
 	})
 }

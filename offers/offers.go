@@ -204,25 +204,16 @@ func (o *offer) message() *mesos.Offer {
 
 // sees returns an offer as a framework's capabilities let it read it.
 func (f *framework) sees(o *offer, full *mesos.Offer) *mesos.Offer {
-	if f.caps.multiRole && f.caps.refinement {
+	if f.readsAll() {
 		return full
 	}
 	msg := &mesos.Offer{
 		Id: full.Id, FrameworkId: full.FrameworkId, AgentId: full.AgentId, Hostname: full.Hostname, Url: full.Url,
-		Domain: full.Domain, Resources: full.Resources, Attributes: full.Attributes, ExecutorIds: full.ExecutorIds,
+		Domain: full.Domain, Resources: f.reads(o.resources), Attributes: full.Attributes, ExecutorIds: full.ExecutorIds,
 		AllocationInfo: full.AllocationInfo, Unavailability: full.Unavailability,
 	}
-	res := o.resources
 	if !f.caps.multiRole {
-		res = res.Unallocate()
 		msg.AllocationInfo = nil
-		msg.Resources = res.Proto()
-	}
-	if !f.caps.refinement {
-		// The allocator gives refined reservations to nobody who could not read them.
-		if old, err := res.Unrefined().PreRefinement(); err == nil {
-			msg.Resources = old
-		}
 	}
 	return msg
 }

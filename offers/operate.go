@@ -55,8 +55,7 @@ func (m *Master) teardown(l Link, id uint64, call *master.Call_Teardown) {
 		m.reply(l, id, statusBadRequest, "No framework found with specified ID")
 		return
 	}
-	m.removeFramework(f)
-	m.reply(l, id, statusOK, "")
+	m.removeFramework(f, func() { m.reply(l, id, statusOK, "") })
 }
 
 // markAgentGone shuts an agent out for good: its tasks are gone, whatever becomes of it.

@@ -163,7 +163,7 @@ func (s *scenario) convert(a args) {
 	s.w.do(FromGateway{a.link(), &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Operate{Operate: msg}}})
 }
 
-// ended LINK NUMBER [STATE] [uuid=]: the agent tells how the operation that was
+// ended LINK NUMBER [STATE] [uuid=] [converted=ROLE|RESOURCES]: the agent tells how the operation that was
 // applied as the NUMBERth, from 1, has ended.
 func (s *scenario) ended(a args) {
 	n, err := strconv.Atoi(a.word(2))
@@ -181,6 +181,9 @@ func (s *scenario) ended(a args) {
 	status := &mesos.OperationStatus{State: state.Enum()}
 	if u := a.named["uuid"]; u != "" {
 		status.Uuid = &mesos.UUID{Value: uuid(u)}
+	}
+	if role, text, ok := strings.Cut(a.named["converted"], "|"); ok {
+		status.ConvertedResources = setOf(s.reserved(role, text)...).Allocate(role).Proto()
 	}
 	s.w.do(FromAgent{a.link(), &protocol.AgentToMaster{Message: &protocol.AgentToMaster_UpdateOperation{UpdateOperation: &protocol.UpdateOperation{
 		OperationUuid: s.w.applied[n-1], Status: status, LatestStatus: status,

@@ -122,7 +122,7 @@ func (m *Master) failOperation(f *framework, op *mesos.Offer_Operation, text str
 func (m *Master) operationStatus(f *framework, s *mesos.OperationStatus) {
 	m.event(f, &scheduler.Event{
 		Type:                  scheduler.Event_UPDATE_OPERATION_STATUS.Enum(),
-		UpdateOperationStatus: &scheduler.Event_UpdateOperationStatus{Status: s},
+		UpdateOperationStatus: &scheduler.Event_UpdateOperationStatus{Status: f.readsOperationStatus(s)},
 	})
 }
 

@@ -27,28 +27,10 @@ func (m *Master) status(task, agent, executor string, s mesos.TaskState, r mesos
 	return st
 }
 
-// aware returns the state a framework is told: those that came with partition
-// awareness are TASK_LOST to the others.
-func (f *framework) aware(s mesos.TaskState) mesos.TaskState {
-	if f.caps.partitionAware {
-		return s
-	}
-	switch s {
-	case mesos.TaskState_TASK_DROPPED, mesos.TaskState_TASK_UNREACHABLE, mesos.TaskState_TASK_GONE,
-		mesos.TaskState_TASK_GONE_BY_OPERATOR, mesos.TaskState_TASK_UNKNOWN:
-		return mesos.TaskState_TASK_LOST
-	}
-	return s
-}
-
 // tell sends a framework a status.
 func (m *Master) tell(f *framework, s *mesos.TaskStatus) {
-	if st := f.aware(s.GetState()); st != s.GetState() {
-		s = copyStatus(s)
-		s.State = st.Enum()
-	}
 	m.event(f, &scheduler.Event{
-		Type: scheduler.Event_UPDATE.Enum(), Update: &scheduler.Event_Update{Status: s},
+		Type: scheduler.Event_UPDATE.Enum(), Update: &scheduler.Event_Update{Status: f.readsStatus(s)},
 	})
 	m.answered(f, s.GetTaskId().GetValue())
 }
