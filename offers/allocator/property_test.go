@@ -319,8 +319,13 @@ func (s *simulation) allocate(t *rapid.T) {
 	if next := s.a.Next(); !next.IsZero() && !next.After(s.now) {
 		t.Fatalf("due at %v at once after a run at %v", next, s.now)
 	}
+	if err := s.a.Overlooked(); err != nil {
+		t.Fatal(err)
+	}
 	if s.a.quotas == 0 || s.a.lastBatch > lastBatch { // what quotas held back is looked at again in the next batch
-		s.checkNothingLeft(t)
+		if err := s.a.overlooked(); err != nil {
+			t.Fatal(err)
+		}
 		s.checkExplained(t)
 	}
 }

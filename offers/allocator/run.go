@@ -122,6 +122,7 @@ func (r *run) visit(ag *agent) {
 	if r.hungry > r.left && !r.guarantees {
 		r.divide()
 	}
+	divided := r.parts > 0
 	switch {
 	case alone:
 		r.visitFew(r.fresh)
@@ -136,8 +137,8 @@ func (r *run) visit(ag *agent) {
 	}
 	// Whoever was asked and did not take it wants no part of it either, until
 	// something changes. But a shared volume that was offered may be offered
-	// again, to another.
-	ag.quiet = ag.available.Shared().Empty() && r.parts == 0
+	// again, to another; and who has a part was not asked about the rest.
+	ag.quiet = ag.available.Shared().Empty() && !divided
 	if ag.kept {
 		r.slack = r.slack.Min(r.spare)
 	}
