@@ -112,7 +112,8 @@ func (x *acceptance) spend(used resource.Set) {
 // giveBack returns what was not used: what operations have made of the offers at
 // once, the rest as declined.
 func (x *acceptance) giveBack(filters *mesos.Filters) {
-	made := x.remaining.Add(x.resized).Sub(x.offered)
+	left := x.remaining.Add(x.resized)
+	made := left.Sub(x.offered)
 	x.m.recover(x.framework.id, x.agent.id, made, nil)
-	x.m.recover(x.framework.id, x.agent.id, x.remaining.Sub(made), refusal(filters))
+	x.m.recover(x.framework.id, x.agent.id, left.Sub(made), refusal(filters))
 }

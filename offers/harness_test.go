@@ -1,8 +1,10 @@
 package offers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +205,7 @@ func (w *world) verify() error {
 	if w.verified++; w.verified%16 == 0 {
 		errs = append(errs, w.verifyRoles())
 	}
+	errs = append(errs, w.core.verifyAllocator())
 	return errors.Join(append(errs, w.verifyView())...)
 }
 
@@ -283,6 +286,24 @@ func (m *Master) verify() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// verifyAllocator checks that the allocator accounts for what the core knows, and
+// has overlooked nobody.
+func (m *Master) verifyAllocator() error {
+	for _, a := range sorted(m.agents) {
+		held := map[string]resource.Set{}
+		maps.Copy(held, a.usedBy())
+		for _, o := range a.offers {
+			held[o.framework.id] = held[o.framework.id].Add(o.resources)
+		}
+		for _, id := range sortedKeys(m.frameworks) {
+			if got := m.allocator.Held(id, a.id); !got.Equal(held[id]) {
+				return fmt.Errorf("agent %s: framework %s uses and is offered %s, the allocator says %s", a.id, id, held[id], got)
+			}
+		}
+	}
+	return cmp.Or(m.allocator.Verify(), m.allocator.Overlooked())
 }
 
 // verifyView checks that the view shows what the core knows.
