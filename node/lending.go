@@ -2,6 +2,8 @@ package node
 
 import (
 	"fmt"
+	"net/url"
+	"strconv"
 	"time"
 
 	"muster/isolate"
@@ -77,8 +79,25 @@ type OversubscriptionView struct {
 	agent.Report
 }
 
-func (n *Node) oversubscription() OversubscriptionView {
-	return OversubscriptionView{Node: n.cfg.Name, Source: n.monitor.Source(), Report: n.lender.Report()}
+// oversubscription reads ?since=, how far back it is to tell, and ?points=, by how
+// many moments at most.
+func (n *Node) oversubscription(query url.Values) (any, error) {
+	r := n.lender.Report()
+	if text := query.Get("since"); text != "" {
+		back, err := time.ParseDuration(text)
+		if err != nil || back < 0 {
+			return nil, fmt.Errorf("since: %q is no duration of 0 or more, such as 1h", text)
+		}
+		r = r.Since(r.Now.At.Add(-back))
+	}
+	if text := query.Get("points"); text != "" {
+		points, err := strconv.Atoi(text)
+		if err != nil || points < 1 {
+			return nil, fmt.Errorf("points: %q is no number above 0", text)
+		}
+		r = r.Thin(points)
+	}
+	return OversubscriptionView{Node: n.cfg.Name, Source: n.monitor.Source(), Report: r}, nil
 }
 
 // lendingGauges are what this node lends, under names of Mesos where it has them.

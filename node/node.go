@@ -194,6 +194,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.agents.Run(ctx, n.agent) })
 	g.Go(func() error { return n.gateways.Run(ctx, n.gateway) })
 	g.Go(func() error { return n.views.Run(ctx) })
+	g.Go(func() error { return n.serveMembers(ctx) })
 	g.Go(func() error { return api.Serve(ctx, apiListener, masterHandler, files*5/8, n.log) })
 	g.Go(func() error { return api.Serve(ctx, agentListener, agentHandler, files/8, n.log) })
 	err = g.Wait()
@@ -247,8 +248,9 @@ func (n *Node) handlers() (masterAPI, agentAPI http.Handler, err error) {
 		}
 	}
 	files := api.NewFiles(n.agent, n.cfg.LogFile)
-	masterAPI = api.Master(cfg, n.gateway, n.views, files, n.metrics, n.own(), n.log)
-	agentAPI = api.Agent(cfg, n.agent, n.monitor, files, n.metrics, n.log)
+	own := n.own()
+	masterAPI = api.Master(cfg, n.gateway, n.views, files, n.metrics, own, n.log)
+	agentAPI = api.Agent(cfg, n.agent, n.monitor, files, n.metrics, own, n.log)
 	return masterAPI, agentAPI, nil
 }
 

@@ -7,32 +7,28 @@ import (
 	"time"
 
 	"muster/consensus"
+	"muster/node/api"
 	"muster/p2p"
 	"muster/telemetry"
 )
 
-// own are muster's own endpoints of the cluster's API.
+// own are muster's own endpoints: of both APIs, for what a node tells of itself or
+// of another can be asked anywhere.
 func (n *Node) own() map[string]http.Handler {
-	return map[string]http.Handler{
-		"GET /muster/v1/nodes":  reply(n.nodes),
-		"GET /muster/v1/quorum": reply(n.quorumStatus),
-		"GET /muster/v1/usage":  reply(n.usage),
-
-		"GET /muster/v1/oversubscription": reply(n.oversubscription),
-	}
+	out := n.teach(newAsker(n.mesh))
+	out["GET /muster/v1/nodes"] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.nodes()) })
+	return out
 }
 
-// reply answers with what read returns, as JSON.
-func reply[T any](read func() T) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		body, err := json.Marshal(read())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(append(body, '\n')) // the client may have gone
-	})
+// writeJSON answers with v.
+func writeJSON(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = api.Paced(w).Write(append(body, '\n')) // the client may have gone
 }
 
 // NodeView is one member in /muster/v1/nodes.
@@ -210,6 +206,14 @@ func (n *Node) usage() UsageView {
 		out.Tasks = append(out.Tasks, row)
 	}
 	return out
+}
+
+// usageHistory answers with what the tasks used over the day, as CSV.
+func (n *Node) usageHistory(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	if err := n.lender.History().WriteCSV(api.Paced(w), n.cfg.Name); err != nil {
+		panic(http.ErrAbortHandler) // the client has gone, or must not take it for the whole
+	}
 }
 
 func usageOf(u telemetry.Usage) TaskUsage {

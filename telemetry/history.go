@@ -29,6 +29,15 @@ type Use struct {
 	Revocable             bool
 }
 
+// clean makes 0 of what is no amount.
+func (u *Use) clean() {
+	for _, v := range []*float64{&u.CPUs, &u.Mem, &u.CPUsLimit, &u.MemLimit} {
+		if !(*v >= 0) || math.IsInf(*v, 1) {
+			*v = 0
+		}
+	}
+}
+
 // Step is what a task used in one step of a History; all are 0 in a step in
 // which nobody looked, with Seen false.
 type Step struct {
@@ -47,8 +56,22 @@ type History struct {
 
 	mu    sync.Mutex
 	tasks map[string]*past
-	full  bool // no room for a task: said once
+	full  bool    // no room for a task: said once
+	ended []ended // their days, the one that ended first in front
+	kept  int     // steps of these
 }
+
+// ended is a task that is gone, for those who ask what was used.
+type ended struct {
+	id string
+	*past
+}
+
+// Bounds of what is remembered of tasks that ended: 2 MB of steps.
+const (
+	endedTasks = 4096
+	endedSteps = 1 << 17
+)
 
 // past of one task.
 type past struct {
@@ -77,6 +100,15 @@ func (s *sums) add(u Use) {
 	s.cpuMax, s.memMax = max(s.cpuMax, u.CPUs), max(s.memMax, u.Mem)
 }
 
+// step is what a step would be that ended now.
+func (s *sums) step() Step {
+	if s.n == 0 {
+		return Step{}
+	}
+	cpu, mem := s.mean()
+	return Step{float32(cpu), float32(s.cpuMax), float32(mem), float32(s.memMax), true}
+}
+
 func (s *sums) mean() (cpu, mem float64) {
 	if s.n == 0 {
 		return 0, 0
@@ -95,11 +127,7 @@ func NewHistory(tasks int, log *slog.Logger) *History {
 // Observe takes a reading of one task. A moment before the latest counts as it:
 // a clock that is set back loses nothing, one that is set forward leaves a gap.
 func (h *History) Observe(at time.Time, id string, u Use) {
-	for _, v := range []*float64{&u.CPUs, &u.Mem, &u.CPUsLimit, &u.MemLimit} {
-		if !(*v >= 0) || math.IsInf(*v, 1) {
-			*v = 0
-		}
-	}
+	u.clean()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.tasks[id]
@@ -146,8 +174,7 @@ func (p *past) closeGrain(next int64) {
 
 func (p *past) closeStep(next int64) {
 	if p.sums.n > 0 {
-		cpu, mem := p.sums.mean()
-		p.day.push(Step{float32(cpu), float32(p.sums.cpuMax), float32(mem), float32(p.sums.memMax), true}, steps)
+		p.day.push(p.sums.step(), steps)
 		p.step++
 	}
 	for range min(next-p.step, int64(steps)) {
@@ -156,16 +183,38 @@ func (p *past) closeStep(next int64) {
 	p.step, p.sums = next, sums{}
 }
 
-// Keep forgets all tasks but these.
+// Keep ends all tasks but these. Their days are kept while there is room; nothing
+// but Save and WriteCSV tells of them.
 func (h *History) Keep(ids map[string]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for id := range h.tasks {
+	var gone []ended
+	for id, p := range h.tasks {
 		if !ids[id] {
 			delete(h.tasks, id)
+			gone = append(gone, ended{id, p})
 		}
 	}
+	slices.SortFunc(gone, func(a, b ended) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	for _, e := range gone {
+		h.end(e)
+	}
 	h.full = h.full && len(h.tasks) >= h.max
+}
+
+// end puts a task with those that are gone, of which the first give way.
+func (h *History) end(e ended) {
+	if e.sums.n > 0 {
+		e.closeStep(e.step + 1)
+	}
+	e.recent = ring[[2]float32]{}
+	h.ended, h.kept = append(h.ended, e), h.kept+len(e.day.values)
+	drop := 0
+	for len(h.ended)-drop > endedTasks || h.kept > endedSteps {
+		h.kept -= len(h.ended[drop].day.values)
+		drop++
+	}
+	h.ended = slices.Delete(h.ended, 0, drop)
 }
 
 // IDs are the containers of which something is known, in their order.
@@ -199,8 +248,11 @@ func (h *History) Steps(id string) (last time.Time, day []Step) {
 	if p == nil {
 		return time.Time{}, nil
 	}
-	return time.Unix(0, (p.step-1)*int64(StepLen)), p.day.list()
+	return stepTime(p.step - 1), p.day.list()
 }
+
+// stepTime is when a step begins.
+func stepTime(number int64) time.Time { return time.Unix(0, number*int64(StepLen)) }
 
 // Recent is what a task used over the last minute, by means of two seconds.
 func (h *History) Recent(id string) (cpus, mem Spread) {
@@ -242,8 +294,7 @@ func (h *History) Day(id string) (cpus, mem Spread) {
 		}
 	}
 	if p.sums.n > 0 {
-		cpu, used := p.sums.mean()
-		add(Step{float32(cpu), float32(p.sums.cpuMax), float32(used), float32(p.sums.memMax), true})
+		add(p.sums.step())
 	}
 	return spread(c, cMax), spread(m, mMax)
 }
@@ -270,7 +321,10 @@ type ring[T any] struct {
 }
 
 func (r *ring[T]) push(v T, size int) {
-	if len(r.values) < size {
+	if n := len(r.values); n < size {
+		if n == cap(r.values) { // append alone would make room for more than size
+			r.values = append(make([]T, 0, min(max(2*n, 4), size)), r.values...)
+		}
 		r.values = append(r.values, v)
 		return
 	}

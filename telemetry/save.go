@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -27,6 +29,7 @@ type savedTask struct {
 	Last  time.Time     `json:"last"` // when the last step began
 	Use   Use           `json:"use"`
 	Steps []*[4]float32 `json:"steps"`
+	Ended bool          `json:"ended,omitempty"` // those that are come last, the one that ended first in front
 }
 
 // ErrHistoryVersion: the file was written by a later version.
@@ -47,9 +50,9 @@ func (h *History) Save(path string) (err error) {
 	out := bufio.NewWriter(tmp)
 	lines := json.NewEncoder(out)
 	err = lines.Encode(saved{historyVersion})
-	for _, id := range h.IDs() {
+	for t := range h.all() {
 		if err == nil {
-			err = lines.Encode(h.task(id))
+			err = lines.Encode(t.saved())
 		}
 	}
 	if err = errors.Join(err, out.Flush(), tmp.Sync(), tmp.Close()); err != nil {
@@ -58,12 +61,52 @@ func (h *History) Save(path string) (err error) {
 	return os.Rename(tmp.Name(), path)
 }
 
-func (h *History) task(id string) savedTask {
-	t := savedTask{ID: id}
-	t.Use, _ = h.Latest(id)
-	last, day := h.Steps(id)
-	t.Last = last.UTC()
-	for _, s := range day {
+// record is a task's day as it was when it was asked for.
+type record struct {
+	id    string
+	use   Use
+	last  time.Time // when the last step began
+	day   []Step
+	now   Step // the step under way
+	ended bool
+}
+
+// all are the days of all tasks: those that run, by ID, then those that ended. The
+// lock is held for one at a time.
+func (h *History) all() iter.Seq[record] {
+	return func(yield func(record) bool) {
+		for _, id := range h.IDs() {
+			h.mu.Lock()
+			p, ok := h.tasks[id]
+			var r record
+			if ok {
+				r = p.record(id)
+			}
+			h.mu.Unlock()
+			if ok && !yield(r) {
+				return
+			}
+		}
+		h.mu.Lock()
+		gone := slices.Clone(h.ended)
+		h.mu.Unlock()
+		for _, e := range gone { // which do not change any more
+			r := e.record(e.id)
+			r.ended = true
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+func (p *past) record(id string) record {
+	return record{id: id, use: p.use, last: stepTime(p.step - 1), day: p.day.list(), now: p.sums.step()}
+}
+
+func (r record) saved() savedTask {
+	t := savedTask{ID: r.id, Use: r.use, Last: r.last.UTC(), Ended: r.ended}
+	for _, s := range r.day {
 		if !s.Seen {
 			t.Steps = append(t.Steps, nil)
 			continue
@@ -107,16 +150,20 @@ func (h *History) Load(path string) error {
 func (h *History) take(t savedTask) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t.ID == "" || h.tasks[t.ID] != nil || len(h.tasks) >= h.max {
-		return
-	}
+	t.Use.clean()
 	p := &past{use: t.Use, step: t.Last.UnixNano()/int64(StepLen) + 1}
 	for _, s := range t.Steps[max(0, len(t.Steps)-steps):] {
-		if s == nil {
+		if s == nil || slices.Min(s[:]) < 0 {
 			p.day.push(Step{}, steps)
 		} else {
 			p.day.push(Step{s[0], s[1], s[2], s[3], true}, steps)
 		}
 	}
-	h.tasks[t.ID] = p
+	switch {
+	case t.ID == "":
+	case t.Ended:
+		h.end(ended{t.ID, p})
+	case h.tasks[t.ID] == nil && len(h.tasks) < h.max:
+		h.tasks[t.ID] = p
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -94,10 +93,4 @@ func leaderName(v node.NodesView) string {
 		}
 	}
 	return ""
-}
-
-// reachable tells whether n's API can be asked from here: not where it has the
-// address of the node that answered, which is then a loopback one.
-func reachable(v node.NodesView, n node.NodeView) bool {
-	return n.Self || !slices.ContainsFunc(v.Nodes, func(o node.NodeView) bool { return o.Self && o.API == n.API })
 }

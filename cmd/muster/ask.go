@@ -2,9 +2,10 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,29 +121,23 @@ func quorumCommand() *cobra.Command {
 	})
 }
 
-// leaderQuorum asks the leader itself, if it can be reached: only it knows how
-// far the others are.
-func leaderQuorum(c *cobra.Command, nodes *client.Client) (node.QuorumView, error) {
-	var view node.QuorumView
+// leaderQuorum asks the leader, if it answers: only it knows how far the others are.
+func leaderQuorum(c *cobra.Command, nodes *client.Client) (view node.QuorumView, err error) {
 	var members node.NodesView
 	if err := nodes.GetJSON(c.Context(), "/muster/v1/nodes", &members); err != nil {
 		return view, err
 	}
-	for _, n := range members.Nodes {
-		if n.Peer != members.Leader || n.Self || !n.Alive || !reachable(members, n) {
-			continue
-		}
-		leader, err := connectTo(c, n.API)
-		if err != nil {
-			return view, err
-		}
-		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
-		defer cancel()
-		if leader.GetJSON(ctx, "/muster/v1/quorum", &view) == nil {
-			return view, nil
-		}
+	if members.Leader != "" && nodes.GetJSON(c.Context(), ofNode("/muster/v1/quorum", string(members.Leader), nil), &view) == nil {
+		return view, nil
 	}
 	return view, nodes.GetJSON(c.Context(), "/muster/v1/quorum", &view)
+}
+
+// ofNode is the path of what a node tells of itself, to be asked of any; * is all.
+func ofNode(path, name string, query url.Values) string {
+	q := url.Values{"node": {name}}
+	maps.Copy(q, query)
+	return path + "?" + q.Encode()
 }
 
 // showResponse shows an operator's response: -o json is Mesos's own JSON.
@@ -247,8 +242,8 @@ func rawList(list []*mesos.Offer) []json.RawMessage {
 }
 
 func usageCommand() *cobra.Command {
-	return askCommand("usage", "Show what the running tasks really use", func(c *cobra.Command, nodes *client.Client) error {
-		views, silent, err := askEach[node.UsageView](c, nodes, "", "/muster/v1/usage")
+	c := askCommand("usage", "Show what the running tasks really use", func(c *cobra.Command, nodes *client.Client) error {
+		views, err := askEach[node.UsageView](c, nodes, "", "/muster/v1/usage", nil)
 		if err != nil {
 			return err
 		}
@@ -260,50 +255,28 @@ func usageCommand() *cobra.Command {
 		}
 		return show(c, views, func(out *printer) {
 			out.table([]string{"TASK", "NODE", "CPUS", "DAY P99", "CPU TIME", "WAITED", "FOR OTHERS", "P99 WAIT", "SWITCHES", "MEM", "READ", "WRITTEN", "NET RX/TX", "BY"}, rows)
-			if len(silent) > 0 {
-				out.line("\nNot asked, because their API listens on their own loopback: %s.", strings.Join(silent, ", "))
-			}
 		})
 	})
+	c.AddCommand(usageExportCommand())
+	return c
 }
 
-// askEach asks every node that can be reached, or only the one that is named, the
-// same thing, and names those that cannot.
-func askEach[T any](c *cobra.Command, nodes *client.Client, only, path string) (views []T, silent []string, err error) {
-	var members node.NodesView
-	if err := nodes.GetJSON(c.Context(), "/muster/v1/nodes", &members); err != nil {
-		return nil, nil, err
-	}
-	views = []T{}
-	found := only == ""
-	for _, n := range members.Nodes {
-		if only != "" && n.Name != only && string(n.Peer) != only {
-			continue
-		}
-		found = true
-		switch {
-		case !n.Alive && only != "":
-			return nil, nil, fmt.Errorf("node %s is silent for %s", n.Name, since(n.LastSeen))
-		case !n.Alive:
-			continue
-		case !reachable(members, n):
-			silent = append(silent, n.Name)
-			continue
-		}
-		at, err := connectTo(c, n.API)
-		if err != nil {
-			return nil, nil, err
-		}
+// askEach asks every node the same, or only the one that is named, and says of
+// which there is no answer.
+func askEach[T any](c *cobra.Command, nodes *client.Client, only, path string, query url.Values) ([]T, error) {
+	if only != "" {
 		var v T
-		if err := at.GetJSON(c.Context(), path, &v); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", n.Name, err)
-		}
-		views = append(views, v)
+		err := nodes.GetJSON(c.Context(), ofNode(path, only, query), &v)
+		return []T{v}, err
 	}
-	if !found {
-		return nil, nil, fmt.Errorf("no node is called %q: `muster nodes` lists them", only)
+	var all node.Everyone[T]
+	if err := nodes.GetJSON(c.Context(), ofNode(path, "*", query), &all); err != nil {
+		return nil, err
 	}
-	return views, silent, nil
+	for _, a := range all.Away {
+		fmt.Fprintf(c.ErrOrStderr(), "muster: %s\n", a.Reason)
+	}
+	return all.Nodes, nil
 }
 
 func usageRow(v node.UsageView, t node.TaskUsage) []string {

@@ -43,9 +43,10 @@ tasks of each machine will use at most within the horizon:
 The first part of each trace tunes the classical estimators; the rest judges all.
 
 Traces are the published files of Azure V1, Bitbrains and PlanetLab, or CSV with
-the columns task,time,cpu_used,cpu_limit[,mem_used,mem_limit], gzip'd or not:
-see deploy/docs/oversubscription.md. Machines, placement, arrivals and lifetimes
-are made up, by the seed.`,
+the columns task,[node,]time,cpu_used,cpu_limit[,mem_used,mem_limit], gzip'd or
+not: see deploy/docs/oversubscription.md; ` + "`muster usage export`" + ` writes that of your
+nodes. Unless the trace says on which node each task ran, machines, placement,
+arrivals and lifetimes are made up, by the seed.`,
 		Example: "  muster simulate oversubscription --trace usage.csv --machines 20 --cores 48 --closed-loop --svg savings.svg",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return s.run(c) },
@@ -56,6 +57,7 @@ are made up, by the seed.`,
 	f.Float64Var(&s.cfg.Placement.Cores, "cores", 48, "CPUs of each machine")
 	f.Float64Var(&s.cfg.Placement.Lasting, "lasting", 0.5, "share of tasks that run as long as their series")
 	f.DurationVar(&s.cfg.Placement.Lifetime, "lifetime", oversubscription.DefaultLifetime, "mean lifetime of the other tasks")
+	f.BoolVar(&s.cfg.Placement.Anew, "anew", false, "make up machines and placement also where the trace names the node of each task")
 	f.Uint64Var(&s.cfg.Placement.Seed, "seed", 1, "of the placement")
 	f.IntVar(&s.cfg.Runs, "runs", 1, "placements to replay, by successive seeds")
 	f.DurationVar(&s.cfg.Estimate.Horizon, "horizon", oversubscription.DefaultHorizon, "how far ahead the peak is predicted")
@@ -157,7 +159,11 @@ func printSimulation(out *printer, r *oversubscription.Report) {
 			if n := g.Shape.Unplaced; n > 0 {
 				out.line("Not placed, for want of room: %d runs of tasks", n)
 			}
-			out.line("Synthetic: %s", strings.Join(append([]string{"machines, placement, lifetimes"}, g.Synthetic...), "; "))
+			if g.Shape.Recorded {
+				out.line("As recorded: machines, placement, lifetimes")
+			} else {
+				out.line("Synthetic: %s", strings.Join(append([]string{"machines, placement, lifetimes"}, g.Synthetic...), "; "))
+			}
 		} else {
 			out.line("Pooled: the mean of all of the above, one parameter for all")
 		}

@@ -211,6 +211,7 @@ type lent struct {
 	mu          sync.Mutex
 	now         Moment
 	past        []Moment
+	day         []Moment // before it
 	corrections []Correction
 	counts      map[string]uint64 // of corrections by action
 	violations  Violations

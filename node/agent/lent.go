@@ -32,6 +32,8 @@ type Moment struct {
 	Level          string    `json:"qos_level"`            // calm, limited, tightened or freezing
 	Quota          *float64  `json:"revocable_quota_cpus"` // that revocable tasks may keep busy; null is no limit
 	Missed         bool      `json:"prediction_missed"`    // firm tasks use more than was predicted
+	Violations     uint64    `json:"violations"`           // since the daemon started
+	Corrections    uint64    `json:"corrections"`          // since the daemon started
 
 	machine telemetry.Machine
 }
@@ -63,7 +65,7 @@ type Report struct {
 	QoS         bool         `json:"qos"`
 	Estimator   string       `json:"estimator"`
 	Now         Moment       `json:"now"`
-	Past        []Moment     `json:"past"`        // every ten seconds for an hour, oldest first
+	Past        []Moment     `json:"past"`        // oldest first: every ten seconds of the last hour, every five minutes of the day before
 	Corrections []Correction `json:"corrections"` // the latest 200, oldest first
 	Violations  Violations   `json:"totals"`
 }
@@ -71,6 +73,8 @@ type Report struct {
 const (
 	pastEvery      = 10 * time.Second
 	pastKept       = 360
+	dayEvery       = 5 * time.Minute
+	dayKept        = 288
 	correctionKept = 200
 )
 
@@ -82,13 +86,23 @@ func (b *lent) note(m Moment, v Violations) {
 	if m.Missed {
 		b.missed++
 	}
+	m.Violations = v.Count
+	for _, n := range b.counts {
+		m.Corrections += n
+	}
 	b.now, b.violations = m, v
 	if n := len(b.past); n > 0 && m.At.Sub(b.past[n-1].At) < pastEvery && !m.At.Before(b.past[n-1].At) {
 		return
 	}
 	b.past = append(b.past, m)
-	if drop := len(b.past) - pastKept; drop > 0 {
-		b.past = slices.Delete(b.past, 0, drop)
+	if len(b.past) <= pastKept {
+		return
+	}
+	old := b.past[0]
+	b.past = slices.Delete(b.past, 0, 1)
+	if n := len(b.day); n == 0 || old.At.Sub(b.day[n-1].At) >= dayEvery || old.At.Before(b.day[n-1].At) {
+		b.day = append(b.day, old)
+		b.day = slices.Delete(b.day, 0, max(0, len(b.day)-dayKept))
 	}
 }
 
@@ -111,11 +125,36 @@ func (l *Lender) Report() Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := Report{On: !l.cfg.Off, QoS: l.watch.on, Estimator: l.cfg.Estimator, Now: b.now, Violations: b.violations,
-		Past: slices.Clone(b.past), Corrections: slices.Clone(b.corrections)}
+		Past: slices.Concat(b.day, b.past), Corrections: slices.Clone(b.corrections)}
 	r.Violations.Samples, r.Violations.Missed = b.samples, b.missed
 	r.Violations.Corrections = map[string]uint64{}
 	for action, n := range b.counts {
 		r.Violations.Corrections[action] = n
 	}
+	return r
+}
+
+// Since is r without what is older.
+func (r Report) Since(t time.Time) Report {
+	r.Past = slices.DeleteFunc(slices.Clone(r.Past), func(m Moment) bool { return m.At.Before(t) })
+	r.Corrections = slices.DeleteFunc(slices.Clone(r.Corrections), func(c Correction) bool { return c.At.Before(t) })
+	return r
+}
+
+// Thin is r with at most so many moments of the past: the latest of each of as many
+// equal stretches of time.
+func (r Report) Thin(points int) Report {
+	if len(r.Past) <= points {
+		return r
+	}
+	first, last := r.Past[0].At, r.Past[len(r.Past)-1].At
+	stretch := func(m Moment) int64 { return int64(m.At.Sub(first) / max(last.Sub(first)/time.Duration(points)+1, 1)) }
+	var thin []Moment
+	for i, m := range r.Past {
+		if i+1 == len(r.Past) || stretch(r.Past[i+1]) != stretch(m) {
+			thin = append(thin, m)
+		}
+	}
+	r.Past = thin
 	return r
 }

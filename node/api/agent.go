@@ -33,8 +33,9 @@ type agentAPI struct {
 	metrics *metrics.Set
 }
 
-// Agent returns the handler of this node's agent API.
-func Agent(cfg Config, a AgentState, meter Meter, files *Files, set *metrics.Set, _ *slog.Logger) http.Handler {
+// Agent returns the handler of this node's agent API. extra adds muster's own
+// endpoints by pattern.
+func Agent(cfg Config, a AgentState, meter Meter, files *Files, set *metrics.Set, extra map[string]http.Handler, _ *slog.Logger) http.Handler {
 	h := &agentAPI{cfg: cfg, agent: a, meter: meter, files: files, metrics: set}
 	mux := newMux()
 	mux.handle("/api/v1", h.call)
@@ -44,6 +45,9 @@ func Agent(cfg Config, a AgentState, meter Meter, files *Files, set *metrics.Set
 	mux.absent("this agent runs command tasks and groups of them without executors", "/api/v1/executor")
 	mux.absent("this agent has no resource providers", "/api/v1/resource_provider")
 	common(mux, cfg, files, set)
+	for pattern, h := range extra {
+		mux.Handle(pattern, h)
+	}
 	return alias("/slave(1)", guard(cfg.Auth, "mesos-agent-readwrite", mux))
 }
 

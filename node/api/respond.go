@@ -29,7 +29,7 @@ func writeBody(w http.ResponseWriter, code int, media string, body ...[]byte) {
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(size(body)))
 	w.WriteHeader(code)
-	_ = writeAll(paced{w, http.NewResponseController(w)}, body) // the client may have gone
+	_ = writeAll(Paced(w), body) // the client may have gone
 }
 
 func size(chunks [][]byte) (n int) {
@@ -47,6 +47,10 @@ func writeAll(w io.Writer, chunks [][]byte) error {
 	}
 	return nil
 }
+
+// Paced returns a writer of w's body by which a slow client loses its connection,
+// and one that reads on does not, however long the body is.
+func Paced(w http.ResponseWriter) io.Writer { return paced{w, http.NewResponseController(w)} }
 
 // paced writes chunk by chunk, each within a bounded time.
 type paced struct {

@@ -40,6 +40,7 @@ type csvReader struct {
 
 type csvTask struct {
 	name  string
+	node  string
 	start int64 // first slot
 	limit estimate.Amounts
 	sum   [estimate.Kinds][]float64
@@ -122,6 +123,9 @@ func (c *csvReader) sample(f []string) error {
 	if t == nil {
 		name = strings.Clone(name)
 		t = &csvTask{name: name, start: slot}
+		if at, ok := c.columns["node"]; ok {
+			t.node = strings.Clone(f[at])
+		}
 		c.tasks[name] = t
 		c.order = append(c.order, t)
 	}
@@ -182,7 +186,7 @@ func (c *csvReader) slot(text string) (int64, error) {
 func (c *csvReader) trace() *Trace {
 	out := &Trace{Name: "csv", Step: csvStep, Kinds: c.kinds}
 	for _, t := range c.order {
-		task := Task{Name: t.name, Start: int(t.start - c.first), Limit: t.limit}
+		task := Task{Name: t.name, Node: t.node, Start: int(t.start - c.first), Limit: t.limit}
 		for _, k := range c.kinds {
 			task.Used[k] = make([]float32, len(t.sum[k]))
 			for i, n := range t.count[k] {

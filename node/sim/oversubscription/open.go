@@ -2,6 +2,8 @@ package oversubscription
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"muster/telemetry/estimate"
 )
@@ -47,6 +49,8 @@ type Shape struct {
 	Machines int `json:"machines"`
 	Unplaced int `json:"unplaced"` // runs that no machine had room for, of all placements
 	Steps    int `json:"steps"`
+	// Recorded: machines, placement and lifetimes are the trace's own.
+	Recorded bool `json:"recorded"`
 }
 
 // openLoop lets all candidates predict every machine's peak, step by step, and
@@ -57,7 +61,10 @@ func openLoop(ctx context.Context, t *Trace, cfg Config, list []candidate) (*jud
 	for run := range cfg.Runs {
 		p.Seed = cfg.Placement.Seed + uint64(run)
 		w := place(t, p)
-		j.shape = Shape{Tasks: len(t.Tasks), Machines: len(w.machines), Unplaced: j.shape.Unplaced + w.unplaced, Steps: w.steps}
+		if judged := w.steps - horizonSteps(cfg.Estimate, t.Step) - int(cfg.Tuning*float64(w.steps)); judged < 1 {
+			return nil, fmt.Errorf("trace %s is %v long: nothing is left to judge after the part that tunes and before the last horizon", t.Name, time.Duration(w.steps)*t.Step)
+		}
+		j.shape = Shape{Tasks: len(t.Tasks), Machines: len(w.machines), Unplaced: j.shape.Unplaced + w.unplaced, Steps: w.steps, Recorded: t.Placed() && !p.Anew}
 		for m := range w.machines {
 			j.replay(newMachine(w, m, cfg.Estimate), cfg, list)
 			if err := ctx.Err(); err != nil {

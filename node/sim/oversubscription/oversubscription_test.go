@@ -175,6 +175,49 @@ func TestPlacementFitsAndKeepsAll(t *testing.T) {
 
 // TestLearnedOnTheSample holds what the learned estimator is for, on the trace
 // that it may carry along; on others it is checked by hand.
+// A trace that says where its tasks ran is replayed there, unless asked otherwise.
+func TestTasksRunWhereTheyRan(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("task,node,time,cpu_used,cpu_limit\n")
+	for _, task := range []string{"a,n1", "b,n2", "c,n1"} {
+		for i := range 60 {
+			fmt.Fprintf(&text, "%s,%d,0.5,2\n", task, 600+300*i)
+		}
+	}
+	trace, err := readOne(t, text.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := Run(t.Context(), []*Trace{trace}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := report.Groups[0].Shape; !s.Recorded || s.Machines != 2 || s.Steps != 60 {
+		t.Errorf("%+v", s)
+	}
+	w := place(trace, Placement{})
+	if len(w.machines[0]) != 2 || len(w.machines[1]) != 1 || w.machines[1][0].task.Name != "b" {
+		t.Errorf("%+v", w.machines)
+	}
+	if w := place(trace, Placement{Anew: true}); len(w.machines) != 1 {
+		t.Errorf("%d machines, made up", len(w.machines))
+	}
+	trace.Tasks[2].Node = ""
+	if w := place(trace, Placement{}); len(w.machines) != 1 {
+		t.Errorf("%d machines, where one task is nobody knows where", len(w.machines))
+	}
+}
+
+func TestATraceMustBeLongEnough(t *testing.T) {
+	trace, err := readOne(t, "task,time,cpu_used,cpu_limit\na,0,1,2\na,3000,1,2\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), []*Trace{trace}, Config{}); err == nil || !strings.Contains(err.Error(), "55m0s long: nothing is left to judge") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLearnedOnTheSample(t *testing.T) {
 	traces, err := Read([]string{azure})
 	if err != nil {

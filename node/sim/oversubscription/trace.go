@@ -2,6 +2,7 @@ package oversubscription
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"muster/telemetry/estimate"
@@ -26,7 +27,8 @@ type File struct {
 // Task is one series. A value is missing where it is NaN.
 type Task struct {
 	Name  string
-	Start int // first step
+	Node  string // where it ran; "" if the trace does not tell
+	Start int    // first step
 	Limit estimate.Amounts
 	Used  [estimate.Kinds][]float32 // equally long; nil where the trace does not tell
 }
@@ -47,6 +49,11 @@ func (t *Trace) Steps() int {
 		end = max(end, t.Tasks[i].Start+t.Tasks[i].Len())
 	}
 	return end
+}
+
+// Placed tells whether the trace says of every task where it ran.
+func (t *Trace) Placed() bool {
+	return len(t.Tasks) > 0 && !slices.ContainsFunc(t.Tasks, func(task Task) bool { return task.Node == "" })
 }
 
 var missing = float32(math.NaN())

@@ -11,8 +11,10 @@ import (
 	"muster/telemetry/estimate"
 )
 
-// Placement is how a trace's tasks come to machines. All of it is synthetic.
+// Placement is how a trace's tasks come to machines. All of it is synthetic, and not
+// used for a trace that says where each of its tasks ran.
 type Placement struct {
+	Anew     bool          // place the tasks of such a trace, too
 	Machines int           // [as many as hold all that is allocated at once]
 	Cores    float64       // of each machine [48]
 	Lasting  float64       // share of tasks that run as long as their series [0.5]
@@ -65,6 +67,9 @@ type world struct {
 // place cuts the series of a trace into runs and puts each on a machine that has
 // room for what it is allocated.
 func place(t *Trace, p Placement) *world {
+	if t.Placed() && !p.Anew {
+		return recorded(t)
+	}
 	p = p.withDefaults()
 	r := rand.New(rand.NewPCG(p.Seed, 0x6d7573746572))
 	runs := cut(t, p, r)
@@ -97,6 +102,26 @@ func place(t *Trace, p Placement) *world {
 		free[m] -= next.task.Limit[estimate.CPU]
 		running[m] = append(running[m], next)
 		w.machines[m] = append(w.machines[m], next)
+	}
+	return w
+}
+
+// recorded has every task run where and when it did.
+func recorded(t *Trace) *world {
+	w := &world{trace: t, steps: t.Steps()}
+	number := map[string]int{}
+	for i := range t.Tasks {
+		task := &t.Tasks[i]
+		m, known := number[task.Node]
+		if !known {
+			m = len(w.machines)
+			number[task.Node] = m
+			w.machines = append(w.machines, nil)
+		}
+		w.machines[m] = append(w.machines[m], run{id: task.Name, task: task, from: task.Start, to: task.Start + task.Len()})
+	}
+	for _, runs := range w.machines {
+		slices.SortStableFunc(runs, func(a, b run) int { return cmp.Compare(a.from, b.from) })
 	}
 	return w
 }
