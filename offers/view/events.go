@@ -32,7 +32,7 @@ func (v *View) Events() []*protocol.ViewEvent {
 	for _, id := range v.unreachable.keys() {
 		add(AgentRemovedEvent(id, true))
 	}
-	for _, f := range v.completed.items {
+	for _, f := range v.completed.values() {
 		f.events(add)
 		add(FrameworkRemovedEvent(f.id))
 	}
@@ -61,7 +61,7 @@ func (f *framework) events(add func(*protocol.ViewEvent)) {
 	if f.fact != nil {
 		add(FrameworkEvent(f.fact))
 	}
-	for _, t := range f.completed.items {
+	for _, t := range f.completed.values() {
 		add(TaskEvent(t, nil, false))
 		add(TaskRemovedEvent(f.id, t.GetTaskId().GetValue(), true))
 	}

@@ -1,6 +1,8 @@
 package view
 
 import (
+	"slices"
+
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
 	"muster/offers/protocol"
@@ -14,6 +16,9 @@ func (v *View) Master() *protocol.ViewEvent_Master { return v.master }
 
 // Agents returns the registered agents by ID.
 func (v *View) Agents() []*master.Response_GetAgents_Agent { return v.agents.values() }
+
+// AgentRuns returns what Agents does, as TaskRuns does.
+func (v *View) AgentRuns() [][]*master.Response_GetAgents_Agent { return v.agents.lists() }
 
 // Agent returns a registered agent, nil when there is none.
 func (v *View) Agent(id string) *master.Response_GetAgents_Agent {
@@ -42,15 +47,21 @@ func (v *View) Framework(id string) *master.Response_GetFrameworks_Framework {
 
 // CompletedFrameworks returns the frameworks that were removed, oldest first.
 func (v *View) CompletedFrameworks() []*master.Response_GetFrameworks_Framework {
-	return facts(v.completed.items)
+	return facts(v.completed.values())
 }
 
 // Tasks returns the tasks of the frameworks named, of all when none is. In the
 // order of framework and task ID.
 func (v *View) Tasks(frameworks ...string) []*mesos.Task {
-	var out []*mesos.Task
+	return slices.Concat(v.TaskRuns(frameworks...)...)
+}
+
+// TaskRuns returns what Tasks does in the runs that it is kept in. A run is not to be
+// modified, and never will be: one that begins at the same address is the same.
+func (v *View) TaskRuns(frameworks ...string) [][]*mesos.Task {
+	var out [][]*mesos.Task
 	for _, f := range v.chosen(frameworks) {
-		out = append(out, f.tasks.values()...)
+		out = append(out, f.tasks.lists()...)
 	}
 	return out
 }
@@ -67,19 +78,20 @@ func (v *View) Task(framework, id string) *mesos.Task {
 	if t, ok := f.unreachable.get(id); ok {
 		return t
 	}
-	for i := len(f.completed.items) - 1; i >= 0; i-- {
-		if t := f.completed.items[i]; t.GetTaskId().GetValue() == id {
-			return t
-		}
-	}
-	return nil
+	t, _ := f.completed.last(func(t *mesos.Task) bool { return t.GetTaskId().GetValue() == id })
+	return t
 }
 
 // UnreachableTasks returns the tasks of unreachable agents, chosen and ordered as Tasks does.
 func (v *View) UnreachableTasks(frameworks ...string) []*mesos.Task {
-	var out []*mesos.Task
+	return slices.Concat(v.UnreachableTaskRuns(frameworks...)...)
+}
+
+// UnreachableTaskRuns returns what UnreachableTasks does, as TaskRuns does.
+func (v *View) UnreachableTaskRuns(frameworks ...string) [][]*mesos.Task {
+	var out [][]*mesos.Task
 	for _, f := range v.chosen(frameworks) {
-		out = append(out, f.unreachable.values()...)
+		out = append(out, f.unreachable.lists()...)
 	}
 	return out
 }
@@ -87,9 +99,14 @@ func (v *View) UnreachableTasks(frameworks ...string) []*mesos.Task {
 // CompletedTasks returns the tasks that ended, chosen as Tasks does, those of each
 // framework oldest first.
 func (v *View) CompletedTasks(frameworks ...string) []*mesos.Task {
-	var out []*mesos.Task
+	return slices.Concat(v.CompletedTaskRuns(frameworks...)...)
+}
+
+// CompletedTaskRuns returns what CompletedTasks does, as TaskRuns does.
+func (v *View) CompletedTaskRuns(frameworks ...string) [][]*mesos.Task {
+	var out [][]*mesos.Task
 	for _, f := range v.chosen(frameworks) {
-		out = append(out, f.completed.items...)
+		out = append(out, f.completed.lists()...)
 	}
 	return out
 }
@@ -115,6 +132,9 @@ func (v *View) Offers(frameworks ...string) []*mesos.Offer {
 	return out
 }
 
+// OfferRuns returns the outstanding offers to all, as TaskRuns does.
+func (v *View) OfferRuns() [][]*mesos.Offer { return v.offers.lists() }
+
 // InverseOffers returns the outstanding inverse offers to all frameworks.
 func (v *View) InverseOffers() []*mesos.InverseOffer { return v.inverse.values() }
 
@@ -124,7 +144,7 @@ func (v *View) Executors() []*master.Response_GetExecutors_Executor { return v.e
 // chosen returns the frameworks named; without names all of them, completed ones last.
 func (v *View) chosen(ids []string) []*framework {
 	if len(ids) == 0 {
-		return append(v.frameworks.values(), v.completed.items...)
+		return append(v.frameworks.values(), v.completed.values()...)
 	}
 	var out []*framework
 	for _, id := range ids {
@@ -139,12 +159,8 @@ func (v *View) find(id string) *framework {
 	if f, ok := v.frameworks.get(id); ok {
 		return f
 	}
-	for i := len(v.completed.items) - 1; i >= 0; i-- {
-		if f := v.completed.items[i]; f.id == id {
-			return f
-		}
-	}
-	return nil
+	f, _ := v.completed.last(func(f *framework) bool { return f.id == id })
+	return f
 }
 
 func facts(fs []*framework) []*master.Response_GetFrameworks_Framework {

@@ -17,15 +17,16 @@ const (
 )
 
 // View is the cluster as its leader last told it. The zero value is not usable.
-// One goroutine may use a View at a time; a clone may be read by another.
+// One goroutine may use a View at a time; a clone may be used by another.
 type View struct {
+	owner       *owner // of what this view may write in place
 	synced      bool
 	master      *protocol.ViewEvent_Master
 	agents      table[string, *master.Response_GetAgents_Agent]
 	recovered   table[string, *mesos.AgentInfo]
 	unreachable table[string, struct{}] // agents
 	frameworks  table[string, *framework]
-	completed   bounded[*framework]
+	completed   history[*framework]
 	offers      table[string, *mesos.Offer]
 	inverse     table[string, *mesos.InverseOffer]
 	maintenance *protocol.ViewEvent_Maintenance // nil: none was ever planned
@@ -42,34 +43,19 @@ type framework struct {
 	tasks       table[string, *mesos.Task]
 	unreachable table[string, *mesos.Task]
 	lost        []string // the unreachable tasks, those lost first first
-	completed   bounded[*mesos.Task]
-	shared      bool
+	completed   history[*mesos.Task]
+	owner       *owner
 }
 
 // New returns an empty view.
-func New() *View { return &View{} }
+func New() *View { return &View{owner: new(owner)} }
 
 // Clone returns a copy at next to no cost. The caller of Clone must own the
 // view; the copy may be handed to another goroutine.
 func (v *View) Clone() *View {
-	c := &View{synced: v.synced, master: v.master, maintenance: v.maintenance}
-	c.agents = v.agents.clone()
-	c.recovered = v.recovered.clone()
-	c.unreachable = v.unreachable.clone()
-	c.frameworks = v.frameworks.clone()
-	c.completed = v.completed.clone()
-	c.offers = v.offers.clone()
-	c.inverse = v.inverse.clone()
-	c.executors = v.executors.clone()
-	c.operations = v.operations.clone()
-	c.roles = v.roles.clone()
-	c.quotas = v.quotas.clone()
-	for _, f := range v.frameworks.m {
-		if !f.shared { // frozen ones may be read elsewhere by now
-			f.shared = true
-		}
-	}
-	return c
+	c := *v
+	v.owner, c.owner = new(owner), new(owner)
+	return &c
 }
 
 // framework returns a framework that may be written, made if need be.
@@ -77,19 +63,15 @@ func (v *View) framework(id string) *framework {
 	f, ok := v.frameworks.get(id)
 	switch {
 	case !ok:
-		f = &framework{id: id}
-	case !f.shared:
+		f = &framework{id: id, owner: v.owner}
+	case f.owner == v.owner:
 		return f
 	default:
 		c := *f
-		c.tasks = f.tasks.copy()
-		c.unreachable = f.unreachable.copy()
-		c.lost = slices.Clone(f.lost)
-		c.completed = f.completed.copy()
-		c.shared = false
+		c.lost, c.owner = slices.Clone(f.lost), v.owner
 		f = &c
 	}
-	v.frameworks.set(id, f)
+	v.frameworks.set(v.owner, id, f)
 	return f
 }
 
@@ -97,7 +79,7 @@ func (v *View) framework(id string) *framework {
 func (v *View) Apply(e *protocol.ViewEvent) {
 	switch e := e.GetEvent().(type) {
 	case *protocol.ViewEvent_Reset_:
-		*v = View{}
+		*v = *New()
 	case *protocol.ViewEvent_Synced:
 		v.synced = true
 	case *protocol.ViewEvent_Master_:
@@ -115,39 +97,39 @@ func (v *View) Apply(e *protocol.ViewEvent) {
 	case *protocol.ViewEvent_TaskRemoved_:
 		v.applyTaskRemoved(e.TaskRemoved)
 	case *protocol.ViewEvent_Offer:
-		v.offers.set(e.Offer.GetId().GetValue(), e.Offer)
+		v.offers.set(v.owner, e.Offer.GetId().GetValue(), e.Offer)
 	case *protocol.ViewEvent_OfferRemoved_:
-		v.offers.delete(e.OfferRemoved.GetOfferId().GetValue())
+		v.offers.delete(v.owner, e.OfferRemoved.GetOfferId().GetValue())
 	case *protocol.ViewEvent_InverseOffer:
-		v.inverse.set(e.InverseOffer.GetId().GetValue(), e.InverseOffer)
+		v.inverse.set(v.owner, e.InverseOffer.GetId().GetValue(), e.InverseOffer)
 	case *protocol.ViewEvent_InverseOfferRemoved:
-		v.inverse.delete(e.InverseOfferRemoved.GetOfferId().GetValue())
+		v.inverse.delete(v.owner, e.InverseOfferRemoved.GetOfferId().GetValue())
 	case *protocol.ViewEvent_Maintenance_:
 		v.maintenance = e.Maintenance
 	case *protocol.ViewEvent_Operation:
-		v.operations.set(operationKey(e.Operation.GetAgentId(), e.Operation.GetUuid().GetValue()), e.Operation)
+		v.operations.set(v.owner, operationKey(e.Operation.GetAgentId(), e.Operation.GetUuid().GetValue()), e.Operation)
 	case *protocol.ViewEvent_OperationRemoved_:
-		v.operations.delete(operationKey(e.OperationRemoved.GetAgentId(), e.OperationRemoved.GetOperationUuid()))
+		v.operations.delete(v.owner, operationKey(e.OperationRemoved.GetAgentId(), e.OperationRemoved.GetOperationUuid()))
 	case *protocol.ViewEvent_RecoveredAgent:
 		id := e.RecoveredAgent.GetId().GetValue()
-		v.agents.delete(id)
-		v.unreachable.delete(id)
-		v.recovered.set(id, e.RecoveredAgent)
+		v.agents.delete(v.owner, id)
+		v.unreachable.delete(v.owner, id)
+		v.recovered.set(v.owner, id, e.RecoveredAgent)
 	case *protocol.ViewEvent_Role:
-		v.roles.set(e.Role.GetName(), e.Role)
+		v.roles.set(v.owner, e.Role.GetName(), e.Role)
 	case *protocol.ViewEvent_Quota:
 		if len(e.Quota.GetGuarantees())+len(e.Quota.GetLimits()) == 0 {
-			v.quotas.delete(e.Quota.GetRole())
+			v.quotas.delete(v.owner, e.Quota.GetRole())
 		} else {
-			v.quotas.set(e.Quota.GetRole(), e.Quota)
+			v.quotas.set(v.owner, e.Quota.GetRole(), e.Quota)
 		}
 	case *protocol.ViewEvent_Executor:
 		info := e.Executor.GetExecutorInfo()
-		v.executors.set(executorKey(info.GetFrameworkId().GetValue(), e.Executor.GetAgentId().GetValue(),
+		v.executors.set(v.owner, executorKey(info.GetFrameworkId().GetValue(), e.Executor.GetAgentId().GetValue(),
 			info.GetExecutorId().GetValue()), e.Executor)
 	case *protocol.ViewEvent_ExecutorRemoved_:
 		r := e.ExecutorRemoved
-		v.executors.delete(executorKey(r.GetFrameworkId().GetValue(), r.GetAgentId().GetValue(), r.GetExecutorId().GetValue()))
+		v.executors.delete(v.owner, executorKey(r.GetFrameworkId().GetValue(), r.GetAgentId().GetValue(), r.GetExecutorId().GetValue()))
 	}
 }
 
@@ -161,19 +143,19 @@ func operationKey(agent *mesos.AgentID, uuid []byte) string {
 
 func (v *View) applyAgent(a *master.Response_GetAgents_Agent) {
 	id := a.GetAgentInfo().GetId().GetValue()
-	v.agents.set(id, a)
-	v.recovered.delete(id)
-	v.unreachable.delete(id)
+	v.agents.set(v.owner, id, a)
+	v.recovered.delete(v.owner, id)
+	v.unreachable.delete(v.owner, id)
 }
 
 func (v *View) applyAgentRemoved(r *protocol.ViewEvent_AgentRemoved) {
 	id := r.GetAgentId().GetValue()
-	v.agents.delete(id)
-	v.recovered.delete(id)
+	v.agents.delete(v.owner, id)
+	v.recovered.delete(v.owner, id)
 	if r.GetUnreachable() {
-		v.unreachable.set(id, struct{}{})
+		v.unreachable.set(v.owner, id, struct{}{})
 	} else {
-		v.unreachable.delete(id)
+		v.unreachable.delete(v.owner, id)
 	}
 }
 
@@ -182,9 +164,9 @@ func (v *View) applyFrameworkRemoved(id string) {
 	if !ok {
 		return
 	}
-	v.frameworks.delete(id)
+	v.frameworks.delete(v.owner, id)
 	if f.fact != nil {
-		v.completed.add(f, MaxCompletedFrameworks)
+		v.completed.add(v.owner, f, MaxCompletedFrameworks)
 	}
 }
 
@@ -193,23 +175,23 @@ func (v *View) applyTask(u *protocol.ViewEvent_TaskUpdated) {
 	f := v.framework(u.GetTask().GetFrameworkId().GetValue())
 	if !u.GetUnreachable() {
 		f.found(id)
-		f.tasks.set(id, u.GetTask())
+		f.tasks.set(f.owner, id, u.GetTask())
 		return
 	}
-	f.tasks.delete(id)
+	f.tasks.delete(f.owner, id)
 	if _, ok := f.unreachable.get(id); !ok {
 		if len(f.lost) >= MaxUnreachableTasks {
 			f.found(f.lost[0])
 		}
 		f.lost = append(f.lost, id)
 	}
-	f.unreachable.set(id, u.GetTask())
+	f.unreachable.set(f.owner, id, u.GetTask())
 }
 
 // found forgets that a task is unreachable.
 func (f *framework) found(id string) {
 	if _, ok := f.unreachable.get(id); ok {
-		f.unreachable.delete(id)
+		f.unreachable.delete(f.owner, id)
 		i := slices.Index(f.lost, id)
 		f.lost = slices.Delete(f.lost, i, i+1)
 	}
@@ -225,9 +207,9 @@ func (v *View) applyTaskRemoved(r *protocol.ViewEvent_TaskRemoved) {
 	if !ok {
 		t, ok = f.unreachable.get(id)
 	}
-	f.tasks.delete(id)
+	f.tasks.delete(f.owner, id)
 	f.found(id)
 	if ok && r.GetCompleted() {
-		f.completed.add(t, MaxCompletedTasks)
+		f.completed.add(f.owner, t, MaxCompletedTasks)
 	}
 }

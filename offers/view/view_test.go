@@ -323,3 +323,27 @@ func BenchmarkState(b *testing.B) {
 		v.Apply(TaskEvent(task("f1", "t", mesos.TaskState_TASK_RUNNING), nil, false))
 	}
 }
+
+// BenchmarkApply is offers that go, and come anew to another framework, of 10,000
+// agents.
+func BenchmarkApply(b *testing.B) {
+	const n = 10_000
+	v := New()
+	id := func(i int) string { return fmt.Sprintf("3f0e2c86-58f5-4b06-9b0f-0d3b7a0f9a11-O%d", i) }
+	offers := make([]*protocol.ViewEvent, n+b.N)
+	for i := range offers {
+		offers[i] = OfferEvent(offer(id(i), fmt.Sprint("f", i%100)))
+	}
+	removed := make([]*protocol.ViewEvent, b.N)
+	for i := range removed {
+		removed[i] = OfferRemovedEvent(id(i/100*100 + (i*37)%100))
+	}
+	for i := range n {
+		v.Apply(offers[i])
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		v.Apply(removed[i])
+		v.Apply(offers[n+i])
+	}
+}
