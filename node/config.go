@@ -46,6 +46,14 @@ type Config struct {
 	RegistryAge       time.Duration `mapstructure:"registry_max_agent_age"`   // after so long [2 weeks]
 	RegistryCount     int           `mapstructure:"registry_max_agent_count"` // or beyond so many of them [102400]
 
+	MaxCompletedFrameworks int `mapstructure:"max_completed_frameworks"`            // how many are remembered; negative: none [50]
+	MaxCompletedTasks      int `mapstructure:"max_completed_tasks_per_framework"`   // the same of its tasks that have ended [1000]
+	MaxUnreachableTasks    int `mapstructure:"max_unreachable_tasks_per_framework"` // the same of those whose agents are unreachable [1000]
+
+	Roles             string `mapstructure:"roles"`               // to which frameworks may subscribe, as "web,db", besides "*" [any]
+	NoRootSubmissions bool   `mapstructure:"no_root_submissions"` // refuse frameworks whose user is root
+	HomeRegion        string `mapstructure:"home_region"`         // agents of other regions are for region-aware frameworks [that of the node which founded the cluster, or else of the leader]
+
 	FrameworkQPS      int    `mapstructure:"framework_qps"`      // calls a second of each framework; negative: any number [5000]
 	FrameworkCapacity int    `mapstructure:"framework_capacity"` // of them at once, after a pause [four seconds' worth]
 	RateLimits        string `mapstructure:"rate_limits"`        // of principals, as Mesos's JSON [none]

@@ -27,6 +27,8 @@ func TestDefaultsRefuseWhatCannotWork(t *testing.T) {
 		"patterns of negative size":          {ConstraintSize: -1},
 		"a negative count of silences":       {PingTimeouts: -1},
 		"a negative time to come back":       {ReregisterTimeout: -1},
+		"a role that is none":                {Roles: "web,/db"},
+		"more history than can be kept":      {MaxCompletedTasks: 1 << 40},
 		"a limit of removals without a time": {RemovalRateLimit: "1"},
 		"a limit of no removals":             {RemovalRateLimit: "0/10m"},
 	} {

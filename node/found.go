@@ -26,17 +26,21 @@ func Init(cfg Config, cluster string) (p2p.Token, error) {
 	if err != nil {
 		return p2p.Token{}, fmt.Errorf("found the quorum: %w", err)
 	}
-	if err := q.Bootstrap(founding(f), admitMember(f.Peer, cfg.Name, nil)); err != nil {
+	if err := q.Bootstrap(founding(f, cfg.Region), admitMember(f.Peer, cfg.Name, nil)); err != nil {
 		return p2p.Token{}, fmt.Errorf("found the quorum: %w", err)
 	}
 	return p2p.NewToken(f.CACertificate, f.Secret, cfg.meshHosts()), nil
 }
 
-func founding(f *p2p.Founding) *registry.Op {
-	return &registry.Op{Op: &registry.Op_InitCluster{InitCluster: &registry.InitCluster{
+func founding(f *p2p.Founding, region string) *registry.Op {
+	op := &registry.InitCluster{
 		ClusterId: proto.String(f.ClusterID), Name: proto.String(f.Name),
 		CaCertificate: f.CACertificate, CaKey: f.CAKey, JoinSecretHash: f.SecretHash,
-	}}}
+	}
+	if region != "" {
+		op.HomeRegion = proto.String(region)
+	}
+	return &registry.Op{Op: &registry.Op_InitCluster{InitCluster: op}}
 }
 
 func admitMember(p p2p.PeerID, name string, addresses []string) *registry.Op {

@@ -17,18 +17,24 @@ import (
 // policy is what this node decides by while it leads. The error names the setting.
 func (c Config) policy() (offers.Config, error) {
 	out := offers.Config{
-		OfferTimeout:       c.OfferTimeout,
-		AllocationInterval: c.AllocationInterval,
-		UnfairNames:        names(c.UnfairNames),
-		GPUsForAll:         c.GPUsForAll,
-		RecoveryFactor:     c.RecoveryFactor,
-		RecoveryTimeout:    c.RecoveryTimeout,
-		AgentHeartbeat:     c.PingTimeout,
-		ReregisterTimeout:  c.ReregisterTimeout,
-		RegistryGCInterval: c.RegistryGC,
-		AgentAge:           c.RegistryAge,
-		AgentCount:         c.RegistryCount,
-		ConstraintPatterns: allocator.PatternLimits{ProgramSize: c.ConstraintSize, Memory: c.ConstraintMemory},
+		OfferTimeout:           c.OfferTimeout,
+		AllocationInterval:     c.AllocationInterval,
+		UnfairNames:            names(c.UnfairNames),
+		GPUsForAll:             c.GPUsForAll,
+		RecoveryFactor:         c.RecoveryFactor,
+		RecoveryTimeout:        c.RecoveryTimeout,
+		AgentHeartbeat:         c.PingTimeout,
+		ReregisterTimeout:      c.ReregisterTimeout,
+		RegistryGCInterval:     c.RegistryGC,
+		AgentAge:               c.RegistryAge,
+		AgentCount:             c.RegistryCount,
+		MaxCompletedFrameworks: c.MaxCompletedFrameworks,
+		MaxCompletedTasks:      c.MaxCompletedTasks,
+		MaxUnreachableTasks:    c.MaxUnreachableTasks,
+		Roles:                  names(c.Roles),
+		NoRootSubmissions:      c.NoRootSubmissions,
+		HomeRegion:             c.HomeRegion,
+		ConstraintPatterns:     allocator.PatternLimits{ProgramSize: c.ConstraintSize, Memory: c.ConstraintMemory},
 	}
 	if c.PingTimeout > 0 || c.PingTimeouts > 0 {
 		out.AgentTimeout = cmp.Or(c.PingTimeout, 15*time.Second) * time.Duration(cmp.Or(c.PingTimeouts, 5))
@@ -45,6 +51,19 @@ func (c Config) policy() (offers.Config, error) {
 	}
 	if out.Weights, err = weights(c.Weights); err != nil {
 		return out, fmt.Errorf("%w: weights: %w", ErrConfig, err)
+	}
+	for _, r := range out.Roles {
+		if err := resource.ValidateRole(r); err != nil {
+			return out, fmt.Errorf("%w: roles: %w", ErrConfig, err)
+		}
+	}
+	for name, n := range map[string]int{
+		"max_completed_frameworks": c.MaxCompletedFrameworks, "max_completed_tasks_per_framework": c.MaxCompletedTasks,
+		"max_unreachable_tasks_per_framework": c.MaxUnreachableTasks,
+	} {
+		if n > math.MaxInt32 {
+			return out, fmt.Errorf("%w: %s: %d is more than can be kept", ErrConfig, name, n)
+		}
 	}
 	for name, n := range map[string]int{
 		"max_agent_ping_timeouts": c.PingTimeouts, "registry_max_agent_count": c.RegistryCount,

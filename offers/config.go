@@ -70,9 +70,17 @@ type Config struct {
 	// is set later.
 	Weights map[string]float64
 
-	AgentAge     time.Duration // after which an unreachable or gone agent is forgotten [2 weeks]
-	MaxOutbox    int           // events kept for a session whose gateway is away [1000]
-	MaxDeadTasks int           // tasks of unreachable agents remembered, per framework [1000]
+	AgentAge  time.Duration // after which an unreachable or gone agent is forgotten [2 weeks]
+	MaxOutbox int           // events kept for a session whose gateway is away [1000]
+
+	// How much history is remembered; negative: none.
+	MaxCompletedFrameworks int // [50]
+	MaxCompletedTasks      int // of each framework [1000]
+	MaxUnreachableTasks    int // of each framework [1000]
+
+	Roles             []string // to which frameworks may subscribe, besides "*" [any]
+	NoRootSubmissions bool     // frameworks whose user is root are refused
+	HomeRegion        string   // agents of other regions are for the region-aware [that of the cluster's founder, or else of this master]
 }
 
 func (c Config) withDefaults() Config {
@@ -99,8 +107,13 @@ func (c Config) withDefaults() Config {
 	if c.MaxOutbox == 0 {
 		c.MaxOutbox = 1000
 	}
-	if c.MaxDeadTasks == 0 {
-		c.MaxDeadTasks = 1000
+	bound := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
 	}
+	bound(&c.MaxCompletedFrameworks, 50)
+	bound(&c.MaxCompletedTasks, 1000)
+	bound(&c.MaxUnreachableTasks, 1000)
 	return c
 }

@@ -151,7 +151,7 @@ func (f *framework) begun() bool { return f.connected() && f.session.begun }
 // should have announced it again.
 func (m *Master) recoverFramework(r *registry.Framework) {
 	f := m.addFramework(r.GetInfo())
-	f.admitted, f.recovered, f.expected = true, true, r.GetSessionId()
+	f.admitted, f.recovered, f.expected, f.missed = true, true, r.GetSessionId(), r.GetMissedSessionId()
 	f.registered = m.now
 	m.allocator.AddFramework(m.now, f.id, f.options(), nil)
 	grace := m.now.Add(m.cfg.GatewayGrace)
@@ -228,9 +228,11 @@ func (m *Master) disconnected(f *framework) {
 	}
 	at := m.now.Add(timeout)
 	f.deadline = m.timers.set(at, func() { m.removeFramework(f, nil) })
-	m.proposeSurely(&registry.Op{Op: &registry.Op_FrameworkDisconnected{FrameworkDisconnected: &registry.FrameworkDisconnected{
-		FrameworkId: f.info.GetId(), Deadline: proto.Int64(at.UnixNano()),
-	}}}, func() {})
+	op := &registry.FrameworkDisconnected{FrameworkId: f.info.GetId(), Deadline: proto.Int64(at.UnixNano())}
+	if f.missed != "" {
+		op.MissedSessionId = proto.String(f.missed)
+	}
+	m.proposeSurely(&registry.Op{Op: &registry.Op_FrameworkDisconnected{FrameworkDisconnected: op}}, func() {})
 	m.dirty.framework(f)
 }
 

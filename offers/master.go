@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -88,7 +89,7 @@ func New(cfg Config, facts *registry.State) *Master {
 			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable, Split: cfg.Split,
 			ExcludeFromFairness: cfg.UnfairNames, GPUsForAll: cfg.GPUsForAll,
 			RecoveryFactor: cfg.RecoveryFactor, RecoveryTimeout: cfg.RecoveryTimeout,
-			Region: info.GetDomain().GetFaultDomain().GetRegion().GetName(),
+			Region: cmp.Or(cfg.HomeRegion, facts.Cluster().GetHomeRegion(), info.GetDomain().GetFaultDomain().GetRegion().GetName()),
 		}),
 		proposals: map[string][]func(error){},
 	}
@@ -164,7 +165,10 @@ func (m *Master) start() {
 	m.started = true
 	m.publish(view.MasterEvent(&protocol.ViewEvent_Master{
 		Info: m.info, Term: proto.Uint64(m.cfg.Term), Cluster: proto.String(m.cfg.Cluster),
-		ElectedTime: proto.Float64(seconds(m.cfg.Elected)),
+		ElectedTime:                     proto.Float64(seconds(m.cfg.Elected)),
+		MaxCompletedFrameworks:          proto.Int32(int32(max(0, m.cfg.MaxCompletedFrameworks))),
+		MaxCompletedTasksPerFramework:   proto.Int32(int32(max(0, m.cfg.MaxCompletedTasks))),
+		MaxUnreachableTasksPerFramework: proto.Int32(int32(max(0, m.cfg.MaxUnreachableTasks))),
 	}))
 	m.recoverRoles()
 	for _, f := range m.facts.Frameworks() {

@@ -17,6 +17,7 @@ import (
 	"muster/offers/mesos/master"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
+	"muster/offers/registry"
 )
 
 var update = flag.Bool("update", false, "rewrite the outcomes in testdata")
@@ -195,7 +196,10 @@ func (s *scenario) run(line string) string {
 	case "free": // proposals are committed at once again
 		w.hold = false
 		w.settle()
-	case "failover": // another node leads, with what was committed
+	case "failover": // failover [region=REGION/ZONE]: another node leads, with what was committed
+		if region := a.named["region"]; region != "" {
+			w.cfg.Info = masterIn(region)
+		}
 		w.failover()
 	case "view":
 		return s.view()
@@ -224,15 +228,21 @@ func (s *scenario) text(text string, m proto.Message) {
 func (s *scenario) config(a args) {
 	cfg := Config{}
 	if region := a.named["region"]; region != "" {
-		cfg.Info = &mesos.MasterInfo{Id: proto.String("m1"), Ip: proto.Uint32(0), Port: proto.Uint32(5050), Domain: domain(region)}
+		cfg.Info = masterIn(region)
 		delete(a.named, "region")
+	}
+	cfg.HomeRegion, cfg.Roles, cfg.NoRootSubmissions = a.named["home"], a.list("roles"), a.named["root"] == "no"
+	founded := a.named["founded"]
+	for _, name := range []string{"home", "founded", "roles", "root"} {
+		delete(a.named, name)
 	}
 	for name, text := range a.named {
 		if name, ok := strings.CutPrefix(name, "rate:"); ok { // of each framework, of a principal, or of all others
 			s.rate(&cfg, name, text)
 			continue
 		}
-		if count := map[string]*int{"program_size": &cfg.ConstraintPatterns.ProgramSize, "agent_count": &cfg.AgentCount, "max_outbox": &cfg.MaxOutbox}[name]; count != nil {
+		if count := map[string]*int{"program_size": &cfg.ConstraintPatterns.ProgramSize, "agent_count": &cfg.AgentCount, "max_outbox": &cfg.MaxOutbox,
+			"completed_frameworks": &cfg.MaxCompletedFrameworks, "completed_tasks": &cfg.MaxCompletedTasks, "unreachable_tasks": &cfg.MaxUnreachableTasks}[name]; count != nil {
 			n, err := strconv.Atoi(text)
 			if err != nil {
 				s.t.Fatal(err)
@@ -258,6 +268,17 @@ func (s *scenario) config(a args) {
 		}
 	}
 	s.w = newWorld(s.t, cfg)
+	if founded != "" { // in that region
+		op := &registry.Op{Op: &registry.Op_InitCluster{InitCluster: &registry.InitCluster{ClusterId: proto.String("c"), HomeRegion: proto.String(founded)}}}
+		if err := s.w.registry.Apply(op); err != nil {
+			s.t.Fatal(err)
+		}
+		s.w.lead()
+	}
+}
+
+func masterIn(region string) *mesos.MasterInfo {
+	return &mesos.MasterInfo{Id: proto.String("m1"), Ip: proto.Uint32(0), Port: proto.Uint32(5050), Domain: domain(region)}
 }
 
 // rate reads "2/5": two calls a second, five at once.

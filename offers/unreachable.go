@@ -89,7 +89,7 @@ func (m *Master) rememberLost(f *framework, t *task) {
 		f.lost = append(f.lost, t.id)
 	}
 	f.unreachable[t.id] = t
-	for len(f.lost) > m.cfg.MaxDeadTasks {
+	for len(f.lost) > max(0, m.cfg.MaxUnreachableTasks) {
 		m.publish(view.TaskRemovedEvent(f.id, f.lost[0], true))
 		f.forgetLost(f.lost[0])
 	}

@@ -29,6 +29,12 @@ func (m *Master) validateFramework(info *mesos.FrameworkInfo) error {
 	if t := info.GetFailoverTimeout(); math.IsNaN(t) || math.Abs(t) > math.MaxInt64/1e9 {
 		return answerf("The framework failover_timeout (%v) is invalid", t)
 	}
+	if strange := without(rolesOf(info), append(m.cfg.Roles, "*")); len(m.cfg.Roles) > 0 && len(strange) > 0 {
+		return answerf("Roles %s are not present in the master's --roles", braces(strange))
+	}
+	if m.cfg.NoRootSubmissions && info.GetUser() == "root" {
+		return answer("User 'root' is not allowed to run frameworks without --root_submissions set")
+	}
 	if id := info.GetId().GetValue(); id != "" && m.wasRemoved(id) {
 		return answer("Framework has been removed")
 	}

@@ -43,7 +43,7 @@ func initCommand() *cobra.Command {
 		},
 	}
 	c.Flags().String("cluster", "muster", "name of the cluster, for people")
-	addSettings(c, "dir", "name", "listen", "mesh_port")
+	addSettings(c, "dir", "name", "listen", "mesh_port", "region")
 	addOutput(c)
 	return c
 }

@@ -2143,9 +2143,12 @@ type Call struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	CallId *uint64                `protobuf:"varint,1,opt,name=call_id,json=callId" json:"call_id,omitempty"`
 	// The Mesos-Stream-Id header as it came; unset when there was none.
-	SessionId     *string         `protobuf:"bytes,2,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
-	Principal     *string         `protobuf:"bytes,3,opt,name=principal" json:"principal,omitempty"`
-	Call          *scheduler.Call `protobuf:"bytes,4,opt,name=call" json:"call,omitempty"`
+	SessionId *string         `protobuf:"bytes,2,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
+	Principal *string         `protobuf:"bytes,3,opt,name=principal" json:"principal,omitempty"`
+	Call      *scheduler.Call `protobuf:"bytes,4,opt,name=call" json:"call,omitempty"`
+	// The gateway knows that the stream is the framework's and the principal its own.
+	// Calls that it does not know take turns with the others as one.
+	Known         *bool `protobuf:"varint,5,opt,name=known" json:"known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2206,6 +2209,13 @@ func (x *Call) GetCall() *scheduler.Call {
 		return x.Call
 	}
 	return nil
+}
+
+func (x *Call) GetKnown() bool {
+	if x != nil && x.Known != nil {
+		return *x.Known
+	}
+	return false
 }
 
 // Operate is a call of the operator API that changes something.
@@ -3781,14 +3791,25 @@ func (x *Explanation_Role) GetHolders() []*Explanation_Holder {
 }
 
 type ViewEvent_Master struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Info          *mesos.MasterInfo      `protobuf:"bytes,1,opt,name=info" json:"info,omitempty"`
-	Term          *uint64                `protobuf:"varint,2,opt,name=term" json:"term,omitempty"`
-	ElectedTime   *float64               `protobuf:"fixed64,3,opt,name=elected_time,json=electedTime" json:"elected_time,omitempty"`
-	Cluster       *string                `protobuf:"bytes,4,opt,name=cluster" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Info        *mesos.MasterInfo      `protobuf:"bytes,1,opt,name=info" json:"info,omitempty"`
+	Term        *uint64                `protobuf:"varint,2,opt,name=term" json:"term,omitempty"`
+	ElectedTime *float64               `protobuf:"fixed64,3,opt,name=elected_time,json=electedTime" json:"elected_time,omitempty"`
+	Cluster     *string                `protobuf:"bytes,4,opt,name=cluster" json:"cluster,omitempty"`
+	// How much history everybody keeps.
+	MaxCompletedFrameworks          *int32 `protobuf:"varint,5,opt,name=max_completed_frameworks,json=maxCompletedFrameworks,def=50" json:"max_completed_frameworks,omitempty"`
+	MaxCompletedTasksPerFramework   *int32 `protobuf:"varint,6,opt,name=max_completed_tasks_per_framework,json=maxCompletedTasksPerFramework,def=1000" json:"max_completed_tasks_per_framework,omitempty"`
+	MaxUnreachableTasksPerFramework *int32 `protobuf:"varint,7,opt,name=max_unreachable_tasks_per_framework,json=maxUnreachableTasksPerFramework,def=1000" json:"max_unreachable_tasks_per_framework,omitempty"`
+	unknownFields                   protoimpl.UnknownFields
+	sizeCache                       protoimpl.SizeCache
 }
+
+// Default values for ViewEvent_Master fields.
+const (
+	Default_ViewEvent_Master_MaxCompletedFrameworks          = int32(50)
+	Default_ViewEvent_Master_MaxCompletedTasksPerFramework   = int32(1000)
+	Default_ViewEvent_Master_MaxUnreachableTasksPerFramework = int32(1000)
+)
 
 func (x *ViewEvent_Master) Reset() {
 	*x = ViewEvent_Master{}
@@ -3846,6 +3867,27 @@ func (x *ViewEvent_Master) GetCluster() string {
 		return *x.Cluster
 	}
 	return ""
+}
+
+func (x *ViewEvent_Master) GetMaxCompletedFrameworks() int32 {
+	if x != nil && x.MaxCompletedFrameworks != nil {
+		return *x.MaxCompletedFrameworks
+	}
+	return Default_ViewEvent_Master_MaxCompletedFrameworks
+}
+
+func (x *ViewEvent_Master) GetMaxCompletedTasksPerFramework() int32 {
+	if x != nil && x.MaxCompletedTasksPerFramework != nil {
+		return *x.MaxCompletedTasksPerFramework
+	}
+	return Default_ViewEvent_Master_MaxCompletedTasksPerFramework
+}
+
+func (x *ViewEvent_Master) GetMaxUnreachableTasksPerFramework() int32 {
+	if x != nil && x.MaxUnreachableTasksPerFramework != nil {
+		return *x.MaxUnreachableTasksPerFramework
+	}
+	return Default_ViewEvent_Master_MaxUnreachableTasksPerFramework
 }
 
 // A task, with the agent's and framework's IDs inside. Removed when it is
@@ -4428,13 +4470,14 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12,\n" +
 	"\x04call\x18\x03 \x01(\v2\x18.mesos.v1.scheduler.CallR\x04call\x12\x16\n" +
 	"\x06resume\x18\x04 \x01(\bR\x06resume\x12-\n" +
-	"\brequests\x18\x05 \x03(\v2\x11.mesos.v1.RequestR\brequests\"\x8a\x01\n" +
+	"\brequests\x18\x05 \x03(\v2\x11.mesos.v1.RequestR\brequests\"\xa0\x01\n" +
 	"\x04Call\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\x12\x1c\n" +
 	"\tprincipal\x18\x03 \x01(\tR\tprincipal\x12,\n" +
-	"\x04call\x18\x04 \x01(\v2\x18.mesos.v1.scheduler.CallR\x04call\"k\n" +
+	"\x04call\x18\x04 \x01(\v2\x18.mesos.v1.scheduler.CallR\x04call\x12\x14\n" +
+	"\x05known\x18\x05 \x01(\bR\x05known\"k\n" +
 	"\aOperate\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12)\n" +
@@ -4508,7 +4551,7 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\aholders\x18\x05 \x03(\v2&.muster.protocol.v1.Explanation.HolderR\aholders\"'\n" +
 	"\x06Closed\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\"\x8a\x14\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"\xec\x15\n" +
 	"\tViewEvent\x121\n" +
 	"\x05reset\x18\x01 \x01(\v2\x19.muster.protocol.v1.ResetH\x00R\x05reset\x124\n" +
 	"\x06synced\x18\x02 \x01(\v2\x1a.muster.protocol.v1.SyncedH\x00R\x06synced\x12>\n" +
@@ -4531,12 +4574,15 @@ const file_protocol_protocol_proto_rawDesc = "" +
 	"\rinverse_offer\x18\x12 \x01(\v2\x16.mesos.v1.InverseOfferH\x00R\finverseOffer\x12`\n" +
 	"\x15inverse_offer_removed\x18\x13 \x01(\v2*.muster.protocol.v1.ViewEvent.OfferRemovedH\x00R\x13inverseOfferRemoved\x12M\n" +
 	"\vmaintenance\x18\x14 \x01(\v2).muster.protocol.v1.ViewEvent.MaintenanceH\x00R\vmaintenance\x123\n" +
-	"\x05quota\x18\x15 \x01(\v2\x1b.mesos.v1.quota.QuotaConfigH\x00R\x05quota\x1a\x83\x01\n" +
+	"\x05quota\x18\x15 \x01(\v2\x1b.mesos.v1.quota.QuotaConfigH\x00R\x05quota\x1a\xe5\x02\n" +
 	"\x06Master\x12(\n" +
 	"\x04info\x18\x01 \x01(\v2\x14.mesos.v1.MasterInfoR\x04info\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12!\n" +
 	"\felected_time\x18\x03 \x01(\x01R\velectedTime\x12\x18\n" +
-	"\acluster\x18\x04 \x01(\tR\acluster\x1a\x90\x01\n" +
+	"\acluster\x18\x04 \x01(\tR\acluster\x12<\n" +
+	"\x18max_completed_frameworks\x18\x05 \x01(\x05:\x0250R\x16maxCompletedFrameworks\x12N\n" +
+	"!max_completed_tasks_per_framework\x18\x06 \x01(\x05:\x041000R\x1dmaxCompletedTasksPerFramework\x12R\n" +
+	"#max_unreachable_tasks_per_framework\x18\a \x01(\x05:\x041000R\x1fmaxUnreachableTasksPerFramework\x1a\x90\x01\n" +
 	"\vTaskRemoved\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x1c\n" +

@@ -199,36 +199,33 @@ func (s *State) admitFramework(o *AdmitFramework) error {
 }
 
 func (s *State) updateFramework(o *UpdateFramework) error {
-	id := o.GetFramework().GetId().GetValue()
-	f := s.frameworks[id]
-	if f == nil {
-		return fmt.Errorf("update framework %q: %w", id, ErrUnknown)
-	}
-	s.frameworks[id] = &Framework{
-		Info: o.Framework, Principal: f.Principal, Deadline: f.Deadline, SessionId: f.SessionId,
-	}
-	return nil
+	return s.changeFramework("update framework", o.GetFramework().GetId().GetValue(), func(f *Framework) { f.Info = o.Framework })
 }
 
 func (s *State) frameworkDisconnected(o *FrameworkDisconnected) error {
-	id := o.GetFrameworkId().GetValue()
-	f := s.frameworks[id]
-	if f == nil {
-		return fmt.Errorf("framework disconnected %q: %w", id, ErrUnknown)
-	}
-	s.frameworks[id] = &Framework{
-		Info: f.Info, Principal: f.Principal, Deadline: proto.Int64(o.GetDeadline()), SessionId: f.SessionId,
-	}
-	return nil
+	return s.changeFramework("framework disconnected", o.GetFrameworkId().GetValue(), func(f *Framework) {
+		f.Deadline = proto.Int64(o.GetDeadline())
+		if o.MissedSessionId != nil {
+			f.MissedSessionId = o.MissedSessionId
+		}
+	})
 }
 
 func (s *State) frameworkConnected(o *FrameworkConnected) error {
-	id := o.GetFrameworkId().GetValue()
+	return s.changeFramework("framework connected", o.GetFrameworkId().GetValue(), func(f *Framework) {
+		f.Deadline, f.SessionId = nil, o.SessionId
+	})
+}
+
+// changeFramework replaces a framework by one that is changed.
+func (s *State) changeFramework(op, id string, change func(*Framework)) error {
 	f := s.frameworks[id]
 	if f == nil {
-		return fmt.Errorf("framework connected %q: %w", id, ErrUnknown)
+		return fmt.Errorf("%s %q: %w", op, id, ErrUnknown)
 	}
-	s.frameworks[id] = &Framework{Info: f.Info, Principal: f.Principal, SessionId: o.SessionId}
+	next := &Framework{Info: f.Info, Principal: f.Principal, Deadline: f.Deadline, SessionId: f.SessionId, MissedSessionId: f.MissedSessionId}
+	change(next)
+	s.frameworks[id] = next
 	return nil
 }
 

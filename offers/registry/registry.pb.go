@@ -516,8 +516,11 @@ type InitCluster struct {
 	CaCertificate  []byte                 `protobuf:"bytes,3,opt,name=ca_certificate,json=caCertificate" json:"ca_certificate,omitempty"`
 	CaKey          []byte                 `protobuf:"bytes,4,opt,name=ca_key,json=caKey" json:"ca_key,omitempty"`
 	JoinSecretHash []byte                 `protobuf:"bytes,5,opt,name=join_secret_hash,json=joinSecretHash" json:"join_secret_hash,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Where the node that founded the cluster is; unset when it did not say. Agents of
+	// other regions are for the region-aware, wherever the leader is.
+	HomeRegion    *string `protobuf:"bytes,6,opt,name=home_region,json=homeRegion" json:"home_region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InitCluster) Reset() {
@@ -583,6 +586,13 @@ func (x *InitCluster) GetJoinSecretHash() []byte {
 		return x.JoinSecretHash
 	}
 	return nil
+}
+
+func (x *InitCluster) GetHomeRegion() string {
+	if x != nil && x.HomeRegion != nil {
+		return *x.HomeRegion
+	}
+	return ""
 }
 
 // AdmitMember adds a node, or renews what is known of it.
@@ -1117,11 +1127,14 @@ func (x *UpdateFramework) GetFramework() *mesos.FrameworkInfo {
 
 // FrameworkDisconnected says until when a framework may come back.
 type FrameworkDisconnected struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
-	Deadline      *int64                 `protobuf:"varint,2,opt,name=deadline" json:"deadline,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId" json:"framework_id,omitempty"`
+	Deadline    *int64                 `protobuf:"varint,2,opt,name=deadline" json:"deadline,omitempty"`
+	// Its event stream, when events were lost that it should have had: no leader may
+	// resume it.
+	MissedSessionId *string `protobuf:"bytes,3,opt,name=missed_session_id,json=missedSessionId" json:"missed_session_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *FrameworkDisconnected) Reset() {
@@ -1166,6 +1179,13 @@ func (x *FrameworkDisconnected) GetDeadline() int64 {
 		return *x.Deadline
 	}
 	return 0
+}
+
+func (x *FrameworkDisconnected) GetMissedSessionId() string {
+	if x != nil && x.MissedSessionId != nil {
+		return *x.MissedSessionId
+	}
+	return ""
 }
 
 type FrameworkConnected struct {
@@ -1798,9 +1818,11 @@ type Framework struct {
 	// Set while it is disconnected: when it is torn down.
 	Deadline *int64 `protobuf:"varint,3,opt,name=deadline" json:"deadline,omitempty"`
 	// Its last event stream.
-	SessionId     *string `protobuf:"bytes,4,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SessionId *string `protobuf:"bytes,4,opt,name=session_id,json=sessionId" json:"session_id,omitempty"`
+	// An event stream that was to have had more, and is over.
+	MissedSessionId *string `protobuf:"bytes,5,opt,name=missed_session_id,json=missedSessionId" json:"missed_session_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Framework) Reset() {
@@ -1857,6 +1879,13 @@ func (x *Framework) GetDeadline() int64 {
 func (x *Framework) GetSessionId() string {
 	if x != nil && x.SessionId != nil {
 		return *x.SessionId
+	}
+	return ""
+}
+
+func (x *Framework) GetMissedSessionId() string {
+	if x != nil && x.MissedSessionId != nil {
+		return *x.MissedSessionId
 	}
 	return ""
 }
@@ -2011,14 +2040,16 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\x12mark_agent_drained\x18\x15 \x01(\v2$.muster.registry.v1.MarkAgentDrainedH\x00R\x10markAgentDrained\x12P\n" +
 	"\x10deactivate_agent\x18\x16 \x01(\v2#.muster.registry.v1.DeactivateAgentH\x00R\x0fdeactivateAgent\x12P\n" +
 	"\x10reactivate_agent\x18\x17 \x01(\v2#.muster.registry.v1.ReactivateAgentH\x00R\x0freactivateAgentB\x04\n" +
-	"\x02op\"\xa8\x01\n" +
+	"\x02op\"\xc9\x01\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12%\n" +
 	"\x0eca_certificate\x18\x03 \x01(\fR\rcaCertificate\x12\x15\n" +
 	"\x06ca_key\x18\x04 \x01(\fR\x05caKey\x12(\n" +
-	"\x10join_secret_hash\x18\x05 \x01(\fR\x0ejoinSecretHash\"p\n" +
+	"\x10join_secret_hash\x18\x05 \x01(\fR\x0ejoinSecretHash\x12\x1f\n" +
+	"\vhome_region\x18\x06 \x01(\tR\n" +
+	"homeRegion\"p\n" +
 	"\vAdmitMember\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
@@ -2050,10 +2081,11 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x03 \x01(\tR\tsessionId\"H\n" +
 	"\x0fUpdateFramework\x125\n" +
-	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\"m\n" +
+	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\"\x99\x01\n" +
 	"\x15FrameworkDisconnected\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12\x1a\n" +
-	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\"m\n" +
+	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\x12*\n" +
+	"\x11missed_session_id\x18\x03 \x01(\tR\x0fmissedSessionId\"m\n" +
 	"\x12FrameworkConnected\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12\x1d\n" +
 	"\n" +
@@ -2096,13 +2128,14 @@ const file_registry_registry_proto_rawDesc = "" +
 	"\vUNSPECIFIED\x10\x00\x12\f\n" +
 	"\bADMITTED\x10\x01\x12\x0f\n" +
 	"\vUNREACHABLE\x10\x02\x12\b\n" +
-	"\x04GONE\x10\x03\"\x91\x01\n" +
+	"\x04GONE\x10\x03\"\xbd\x01\n" +
 	"\tFramework\x12+\n" +
 	"\x04info\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\x04info\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1a\n" +
 	"\bdeadline\x18\x03 \x01(\x03R\bdeadline\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x04 \x01(\tR\tsessionId\"\xbc\x04\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\x12*\n" +
+	"\x11missed_session_id\x18\x05 \x01(\tR\x0fmissedSessionId\"\xbc\x04\n" +
 	"\bSnapshot\x129\n" +
 	"\acluster\x18\x01 \x01(\v2\x1f.muster.registry.v1.InitClusterR\acluster\x129\n" +
 	"\amembers\x18\x02 \x03(\v2\x1f.muster.registry.v1.AdmitMemberR\amembers\x12'\n" +

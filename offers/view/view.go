@@ -9,19 +9,12 @@ import (
 	"muster/offers/protocol"
 )
 
-// Bounds of the history that is kept, as Mesos keeps it.
-const (
-	MaxCompletedFrameworks = 50
-	MaxCompletedTasks      = 1000 // of one framework
-	MaxUnreachableTasks    = 1000 // of one framework
-)
-
 // View is the cluster as its leader last told it. The zero value is not usable.
 // One goroutine may use a View at a time; a clone may be used by another.
 type View struct {
 	owner       *owner // of what this view may write in place
 	synced      bool
-	master      *protocol.ViewEvent_Master
+	master      *protocol.ViewEvent_Master // its bounds of history have defaults
 	agents      table[string, *master.Response_GetAgents_Agent]
 	recovered   table[string, *mesos.AgentInfo]
 	unreachable table[string, struct{}] // agents
@@ -166,7 +159,7 @@ func (v *View) applyFrameworkRemoved(id string) {
 	}
 	v.frameworks.delete(v.owner, id)
 	if f.fact != nil {
-		v.completed.add(v.owner, f, MaxCompletedFrameworks)
+		v.completed.add(v.owner, f, int(v.master.GetMaxCompletedFrameworks()))
 	}
 }
 
@@ -180,12 +173,12 @@ func (v *View) applyTask(u *protocol.ViewEvent_TaskUpdated) {
 	}
 	f.tasks.delete(f.owner, id)
 	if _, ok := f.unreachable.get(id); !ok {
-		if len(f.lost) >= MaxUnreachableTasks {
-			f.found(f.lost[0])
-		}
 		f.lost = append(f.lost, id)
 	}
 	f.unreachable.set(f.owner, id, u.GetTask())
+	for len(f.lost) > int(v.master.GetMaxUnreachableTasksPerFramework()) {
+		f.found(f.lost[0])
+	}
 }
 
 // found forgets that a task is unreachable.
@@ -210,6 +203,6 @@ func (v *View) applyTaskRemoved(r *protocol.ViewEvent_TaskRemoved) {
 	f.tasks.delete(f.owner, id)
 	f.found(id)
 	if ok && r.GetCompleted() {
-		f.completed.add(f.owner, t, MaxCompletedTasks)
+		f.completed.add(f.owner, t, int(v.master.GetMaxCompletedTasksPerFramework()))
 	}
 }

@@ -188,30 +188,33 @@ func TestACloneStaysAsItWas(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	v := New()
+	const frameworks, tasks, unreachable = 5, 20, 15 // as this leader wants it
+	v.Apply(MasterEvent(&protocol.ViewEvent_Master{MaxCompletedFrameworks: proto.Int32(frameworks),
+		MaxCompletedTasksPerFramework: proto.Int32(tasks), MaxUnreachableTasksPerFramework: proto.Int32(unreachable)}))
 	v.Apply(FrameworkEvent(fact("f")))
-	for i := range MaxCompletedTasks + 10 {
+	for i := range tasks + 10 {
 		id := fmt.Sprintf("t%05d", i)
 		v.Apply(TaskEvent(task("f", id, mesos.TaskState_TASK_FINISHED), nil, false))
 		v.Apply(TaskRemovedEvent("f", id, true))
 		v.Apply(TaskEvent(task("f", "u"+id, mesos.TaskState_TASK_UNREACHABLE), nil, true))
 	}
-	if done := v.CompletedTasks("f"); len(done) != MaxCompletedTasks || done[0].GetTaskId().GetValue() != "t00010" {
+	if done := v.CompletedTasks("f"); len(done) != tasks || done[0].GetTaskId().GetValue() != "t00010" {
 		t.Errorf("%d completed tasks, the first is %v", len(done), done[0])
 	}
-	if lost := v.UnreachableTasks("f"); len(lost) != MaxUnreachableTasks || lost[0].GetTaskId().GetValue() != "ut00010" {
+	if lost := v.UnreachableTasks("f"); len(lost) != unreachable || lost[0].GetTaskId().GetValue() != "ut00015" {
 		t.Errorf("%d unreachable tasks, the first is %v", len(lost), lost[0])
 	}
-	for i := range MaxCompletedFrameworks + 5 {
+	for i := range frameworks + 5 {
 		id := fmt.Sprintf("g%03d", i)
 		v.Apply(FrameworkEvent(fact(id)))
 		v.Apply(TaskEvent(task(id, "t", mesos.TaskState_TASK_KILLED), nil, false))
 		v.Apply(TaskRemovedEvent(id, "t", true))
 		v.Apply(FrameworkRemovedEvent(id))
 	}
-	if fs := v.CompletedFrameworks(); len(fs) != MaxCompletedFrameworks || fs[0].GetFrameworkInfo().GetId().GetValue() != "g005" {
+	if fs := v.CompletedFrameworks(); len(fs) != frameworks || fs[0].GetFrameworkInfo().GetId().GetValue() != "g005" {
 		t.Errorf("%d completed frameworks, the first is %v", len(fs), fs[0])
 	}
-	if v.Task("g054", "t") == nil || v.Task("g004", "t") != nil || v.Framework("g054") == nil || v.Framework("g004") != nil {
+	if v.Task("g009", "t") == nil || v.Task("g004", "t") != nil || v.Framework("g009") == nil || v.Framework("g004") != nil {
 		t.Error("tasks of completed frameworks are not kept as long as these")
 	}
 }
