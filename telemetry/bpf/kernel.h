@@ -19,7 +19,7 @@ typedef _Bool bool;
 
 /* The kernel's user API, which is stable. */
 enum {
-	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_F_NO_PREALLOC = 1,

@@ -12,7 +12,7 @@
 #define DELAYS 24	/* buckets of the histogram of run-queue waits */
 #define LEVELS 4	/* depths in the cgroup tree at which containers may be */
 #define MAX_CGROUPS 16384
-#define MAX_THREADS 32768 /* of containers; of more, moved waits are lost */
+#define THREADS 65536	/* a power of two */
 #define MAX_DEPTH 32
 #define NESTED 4	/* levels below a container that are told to be its own */
 
@@ -58,8 +58,9 @@ struct {
 
 /* The run-queue delay that a container's thread had when it last left a CPU. If
  * it was moved to another CPU's queue meanwhile, some of its wait was added
- * before it was switched in, so the slot cannot tell. By thread ID; start tells
- * whether it is still the same thread. */
+ * before it was switched in, so the slot cannot tell. Threads have places in an
+ * array, which costs half of what a hash does; start tells whose it is. Of two with
+ * the same place, which takes very many of them, moved waits are lost. */
 struct wait {
 	__u64 start;
 	__u64 run_delay;
@@ -74,8 +75,8 @@ enum {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_THREADS);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, THREADS);
 	__type(key, __u32);
 	__type(value, struct wait);
 } waits SEC(".maps");
@@ -92,7 +93,7 @@ static __always_inline struct usage *other(void)
 	return bpf_map_lookup_elem(&usages, &id);
 }
 
-/* Where a container lies in the tree. Without one the level is 0. */
+/* Where a container lies in the tree. */
 struct home {
 	__u32 level;
 	__u64 id;
@@ -156,10 +157,10 @@ static __always_inline __u32 bucket(__u64 ns)
 #define WRITE_BYTES(task) (bpf_core_field_exists(task->ioac.write_bytes) ? task->ioac.write_bytes : 0)
 
 /* begin notes what task has used when it is switched in. */
-static __always_inline void begin(struct slot *s, struct task_struct *task)
+static __always_inline void begin(struct slot *s, struct task_struct *task, bool from_other)
 {
 	s->task = (__u64)task;
-	s->from_other = 0;
+	s->from_other = from_other;
 	s->used.cpu = task->se.sum_exec_runtime;
 	s->used.run_delay = RUN_DELAY(task);
 	s->used.min_flt = task->min_flt;
@@ -173,7 +174,7 @@ static __always_inline void begin(struct slot *s, struct task_struct *task)
  * time; the rest is not charged. */
 static __always_inline void begun(struct slot *s, struct task_struct *task)
 {
-	begin(s, task);
+	begin(s, task, 0);
 	switch (task->policy) {
 	case SCHED_NORMAL:
 	case SCHED_BATCH:
@@ -196,41 +197,41 @@ static __always_inline void begun(struct slot *s, struct task_struct *task)
 #define THROTTLE_COUNT(task) \
 	(bpf_core_field_exists(task->se.cfs_rq->throttle_count) ? task->se.cfs_rq->throttle_count : 0)
 
+/* Threads that were made together, and may run on different CPUs at a time, are
+ * to share no cache line: the factor is odd, so it only scatters. */
+static __always_inline struct wait *wait_of(struct task_struct *task)
+{
+	__u32 place = task->pid * 40503u & (THREADS - 1);
+
+	return bpf_map_lookup_elem(&waits, &place);
+}
+
 /* waited tells how long a container's thread has waited since it last left a CPU,
  * and whether for others. cause is why it leaves it now. */
 static __always_inline __u64 waited(struct slot *s, struct task_struct *task, __u64 cause, bool *others)
 {
-	__u32 pid = task->pid;
-	struct wait now = { .start = task->start_time, .run_delay = RUN_DELAY(task), .cause = cause };
-	__u64 from = s->used.run_delay;
+	__u64 start = task->start_time, from = s->used.run_delay, now = RUN_DELAY(task);
+	struct wait *w = wait_of(task);
 
 	*others = s->from_other;
-	s->used.run_delay = now.run_delay;
-	struct wait *w = bpf_map_lookup_elem(&waits, &pid);
-	if (w && w->start == now.start) {
+	s->used.run_delay = now;
+	if (!w)
+		return now - from;
+	if (w->start == start && w->run_delay <= from) {
 		from = w->run_delay;
-		if (w->cause == BY_OTHER || w->cause == THROTTLED)
+		if (w->cause != BEFORE)
 			*others = w->cause == BY_OTHER;
-		w->run_delay = now.run_delay;
-		w->cause = cause;
-		if (task->__state == TASK_DEAD)
-			bpf_map_delete_elem(&waits, &pid);
-	} else if (task->__state != TASK_DEAD) {
-		bpf_map_update_elem(&waits, &pid, &now, 0);
 	}
-	return now.run_delay - from;
+	w->start = start;
+	w->run_delay = now;
+	w->cause = cause;
+	return now - from;
 }
 
-/* charge gives its owner what the current task used since begin. next is who
- * takes the CPU; none if the task goes on. */
-static __always_inline struct usage *charge(struct slot *s, struct task_struct *task, struct home *home,
-					    struct task_struct *next, bool runnable)
+/* charge gives u, its container or what counts for those without, what the current
+ * task used since begin. cause is why it leaves the CPU. */
+static __always_inline void charge(struct slot *s, struct task_struct *task, struct usage *u, bool contained, __u64 cause)
 {
-	struct usage *u = container_of_current(task, home);
-	bool contained = u;
-
-	if (!contained && !(u = other()))
-		return 0;
 	if (s->task != (__u64)task)
 		begun(s, task);
 
@@ -243,13 +244,8 @@ static __always_inline struct usage *charge(struct slot *s, struct task_struct *
 	/* The kernel adds a wait to the task just after it was switched in. */
 	if (!contained) {
 		CHARGE(u, s, run_delay, RUN_DELAY(task));
-		return u;
+		return;
 	}
-	__u64 cause = BEFORE;
-	if (runnable && THROTTLE_COUNT(task))
-		cause = THROTTLED;
-	else if (runnable && next && !(next->flags & PF_KTHREAD) && !within(home, next))
-		cause = BY_OTHER;
 	bool others;
 	__u64 wait = waited(s, task, cause, &others);
 	if (wait) {
@@ -258,7 +254,6 @@ static __always_inline struct usage *charge(struct slot *s, struct task_struct *
 		if (others)
 			u->preempted += wait;
 	}
-	return u;
 }
 
 /* Kernel threads belong to nobody and are left out. */
@@ -270,21 +265,30 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	if (!s)
 		return 0;
 
-	struct home home = {};
-	bool from_other = 0;
+	bool to_user = !(next->flags & PF_KTHREAD), to_other = 0;
 	if (!(prev->flags & PF_KTHREAD)) {
 		/* prev is still the current task */
-		struct usage *u = charge(s, prev, &home, next, preempt || !prev->__state);
-		if (u)
+		struct home home;
+		struct usage *u = container_of_current(prev, &home);
+		bool contained = u;
+		__u64 cause = BEFORE;
+
+		to_other = to_user && !(contained && within(&home, next));
+		if (contained && (preempt || !prev->__state)) {
+			if (THROTTLE_COUNT(prev))
+				cause = THROTTLED;
+			else if (to_other)
+				cause = BY_OTHER;
+		}
+		if (contained || (u = other())) {
+			charge(s, prev, u, contained, cause);
 			u->switches++;
-		from_other = !(next->flags & PF_KTHREAD) && !(home.level && within(&home, next));
+		}
 	}
-	if (next->flags & PF_KTHREAD) {
+	if (to_user)
+		begin(s, next, to_other);
+	else
 		s->task = 0;
-	} else {
-		begin(s, next);
-		s->from_other = from_other;
-	}
 	return 0;
 }
 
@@ -297,9 +301,13 @@ int flush(void *ctx)
 	struct slot *s = bpf_map_lookup_elem(&slots, &zero);
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	struct home home = {};
-	if (s && !(task->flags & PF_KTHREAD))
-		charge(s, task, &home, 0, 0);
+	if (!s || task->flags & PF_KTHREAD)
+		return 0;
+	struct home home;
+	struct usage *u = container_of_current(task, &home);
+	bool contained = u;
+	if (contained || (u = other()))
+		charge(s, task, u, contained, BEFORE);
 	return 0;
 }
 
