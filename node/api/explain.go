@@ -13,7 +13,7 @@ import (
 
 // Explain asks the leader why a framework is not offered more.
 func (g *Gateway) Explain(ctx context.Context, what *protocol.Explain) (Reply, error) {
-	return g.ask(ctx, &inflight{reply: make(chan result, 1)}, func(id uint64) *protocol.GatewayToMaster {
+	return g.askForOperator(ctx, what.GetPrincipal(), func(id uint64) *protocol.GatewayToMaster {
 		what.CallId = &id
 		return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Explain{Explain: what}}
 	})

@@ -56,6 +56,7 @@ type Gateway struct {
 	sessions  map[string]*Session
 	calls     map[uint64]*inflight
 	lanes     lanes
+	vouched   vouched // streams at other gateways
 	lastCall  uint64
 	pending   map[taskKey]pendingTask
 	counts    Counts
@@ -73,9 +74,11 @@ type Counts struct {
 
 // inflight is a call that the leader has not answered.
 type inflight struct {
-	call    *scheduler.Call // nil for an operator call
-	session string          // the stream it names
-	reply   chan result     // holds one; its client may have gone
+	call      *scheduler.Call // nil for an operator call
+	session   string          // the stream it names
+	principal string
+	lane      lane
+	reply     chan result // holds one; its client may have gone
 }
 
 type result struct {
@@ -115,32 +118,47 @@ func (g *Gateway) Counts() Counts {
 // Call carries a scheduler call to the leader and returns its answer. session is
 // the Mesos-Stream-Id header, nil when there was none.
 func (g *Gateway) Call(ctx context.Context, principal string, session *string, call *scheduler.Call) (Reply, error) {
-	c := &inflight{call: call, reply: make(chan result, 1)}
+	c := &inflight{call: call, principal: principal, reply: make(chan result, 1)}
 	if session != nil {
 		c.session = *session
 	}
-	if !g.enter(call) {
-		return crowded(call), nil
+	known, err := g.enterCall(c)
+	if err != nil {
+		return crowded(err), nil
 	}
 	return g.ask(ctx, c, func(id uint64) *protocol.GatewayToMaster {
 		return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Call{Call: &protocol.Call{
-			CallId: &id, SessionId: session, Principal: optional(principal), Call: call,
+			CallId: &id, SessionId: session, Principal: optional(principal), Call: call, Known: &known,
 		}}}
 	})
 }
 
 // Operate carries a call of the operator API that changes something.
 func (g *Gateway) Operate(ctx context.Context, principal string, call *master.Call) (Reply, error) {
-	return g.ask(ctx, &inflight{reply: make(chan result, 1)}, func(id uint64) *protocol.GatewayToMaster {
+	return g.askForOperator(ctx, principal, func(id uint64) *protocol.GatewayToMaster {
 		return &protocol.GatewayToMaster{Message: &protocol.GatewayToMaster_Operate{Operate: &protocol.Operate{
 			CallId: &id, Principal: optional(principal), Call: call,
 		}}}
 	})
 }
 
+// askForOperator carries what an operator wants, within the bound of its principal.
+func (g *Gateway) askForOperator(ctx context.Context, principal string, message func(id uint64) *protocol.GatewayToMaster) (Reply, error) {
+	c := &inflight{lane: lane{operatorLane, principal}, reply: make(chan result, 1)}
+	if err := g.enter(c.lane); err != nil {
+		return crowded(err), nil
+	}
+	return g.ask(ctx, c, message)
+}
+
 // Subscribe opens a session and returns it once the leader has sent its first
 // event, which is SUBSCRIBED or ERROR. Close ends it.
 func (g *Gateway) Subscribe(ctx context.Context, principal string, call *scheduler.Call) (*Session, error) {
+	place := lane{subscribeLane, principal}
+	if err := g.enter(place); err != nil {
+		return nil, err
+	}
+	defer g.leave(place)
 	s := newSession(uuid.NewString(), principal, call, g.memory)
 	err := g.whenConnected(ctx, func() error {
 		if err := g.up.Send(s.open()); err != nil {
@@ -213,7 +231,7 @@ func (g *Gateway) ask(ctx context.Context, c *inflight, message func(id uint64) 
 		return nil
 	})
 	if err != nil {
-		g.leave(c.call)
+		g.leave(c.lane)
 		return Reply{}, err
 	}
 	select {

@@ -54,7 +54,7 @@ func (g *Gateway) Disconnected() {
 	g.expire(time.Now())
 	for id, c := range g.calls {
 		delete(g.calls, id)
-		g.lanes.leave(c.call)
+		g.lanes.leave(c.lane)
 		c.reply <- result{err: ErrLeaderLost}
 	}
 	for _, s := range g.sessions {
@@ -117,7 +117,7 @@ func (g *Gateway) answer(r *protocol.Reply) {
 		return // of an earlier link
 	}
 	delete(g.calls, r.GetCallId())
-	g.lanes.leave(c.call)
+	g.lanes.leave(c.lane)
 	code := int(r.GetCode())
 	if code == http.StatusTooManyRequests && c.call != nil {
 		g.counts.Throttled++
@@ -125,6 +125,7 @@ func (g *Gateway) answer(r *protocol.Reply) {
 	if code != http.StatusAccepted {
 		g.forget(c.call)
 	}
+	g.vouch(c, code)
 	if code/100 == 2 {
 		g.settled(c)
 	}

@@ -93,6 +93,9 @@ func writeError(w http.ResponseWriter, err error) {
 		code = r.code
 	case errors.Is(err, ErrNoLeader), errors.Is(err, ErrLeaderLost):
 		code = http.StatusServiceUnavailable
+	case errors.Is(err, ErrCrowded): // not 429: to Mesos's C++ library that ends a subscription
+		w.Header().Set("Retry-After", "1")
+		code = http.StatusServiceUnavailable
 	}
 	writeBody(w, code, textPlain, []byte(err.Error()))
 }

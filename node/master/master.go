@@ -122,7 +122,7 @@ type reign struct {
 	core     core // owned by run, as are the clock and the recorder's ear
 	clock    *clock
 	recorder *recording.Recorder
-	inbox    chan offers.Input
+	inbox    *inbox
 	replica  *link.Replica
 
 	committed *mailbox[offers.Input]        // results of proposals; the quorum bounds them
@@ -134,14 +134,11 @@ type reign struct {
 	last     offers.Link
 }
 
-// inboxSize is how many inputs of all links may wait; a full inbox slows the links' readers.
-const inboxSize = 4096
-
 func newReign(ctx context.Context, m *Master, core core, term uint64) *reign {
 	ctx, end := context.WithCancelCause(ctx)
 	return &reign{
 		ctx: ctx, end: end, m: m, term: term, core: core, clock: newClock(),
-		inbox:     make(chan offers.Input, inboxSize),
+		inbox:     newInbox(),
 		replica:   link.NewReplica(),
 		committed: newMailbox[offers.Input](),
 		published: newMailbox[*protocol.ViewEvent](),
@@ -162,8 +159,7 @@ func (r *reign) run() {
 		}
 		select {
 		case <-r.ctx.Done():
-		case in := <-r.inbox:
-			r.step(in)
+		case <-r.inbox.wake:
 			r.burst()
 		case <-r.committed.wake:
 			for _, in := range r.committed.take() {
@@ -178,13 +174,13 @@ func (r *reign) run() {
 // burst takes what already waits, up to a bound, before timers are looked at again.
 func (r *reign) burst() {
 	for range 64 {
-		select {
-		case in := <-r.inbox:
-			r.step(in)
-		default:
+		in := r.inbox.next()
+		if in == nil {
 			return
 		}
+		r.step(in)
 	}
+	r.inbox.signal()
 }
 
 func (r *reign) step(in offers.Input) {
@@ -275,19 +271,6 @@ func (r *reign) view() {
 		case <-r.published.wake:
 			r.replica.Apply(r.published.take()...)
 		}
-	}
-}
-
-// offer gives the core an input from a link; it waits while the inbox is full.
-func (r *reign) offer(in offers.Input) error {
-	if r.ctx.Err() != nil {
-		return errReignEnded
-	}
-	select {
-	case r.inbox <- in:
-		return nil
-	case <-r.ctx.Done():
-		return errReignEnded
 	}
 }
 

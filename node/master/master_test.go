@@ -170,7 +170,7 @@ func TestLeadershipEndsWithAllItsLinksAndItsView(t *testing.T) {
 			t.Fatal("the view of a deposed leader is read")
 		}
 		// What links still say reaches nobody, and waits for nobody.
-		for range 2 * inboxSize {
+		for range 2 * agentInputs {
 			_ = fromAgent.Receive(register()) // either answer is right: nobody looks
 		}
 		fromAgent.Closed(nil)

@@ -15,7 +15,7 @@ func (p agentPort) Open(peer string, down link.Sender[*protocol.MasterToAgent]) 
 		return 0, nil, link.ErrNotLeading
 	}
 	l := join(r, r.agents, down)
-	if err := r.offer(offers.AgentConnected{Link: l, Peer: peer}); err != nil {
+	if err := r.inbox.fromAgent(r.ctx, offers.AgentConnected{Link: l, Peer: peer}); err != nil {
 		return 0, nil, err
 	}
 	return r.term, agentLink{r, l}, nil
@@ -27,12 +27,14 @@ type agentLink struct {
 }
 
 func (a agentLink) Receive(m *protocol.AgentToMaster) error {
-	return a.r.offer(offers.FromAgent{Link: a.l, Message: m})
+	return a.r.inbox.fromAgent(a.r.ctx, offers.FromAgent{Link: a.l, Message: m})
 }
 
 func (a agentLink) Closed(cause error) {
 	leave(a.r, a.r.agents, a.l)
-	a.r.lost(offers.AgentDisconnected{Link: a.l}, a.l, cause)
+	if a.r.inbox.fromAgent(a.r.ctx, offers.AgentDisconnected{Link: a.l}) == nil {
+		a.r.lost(a.l, cause)
+	}
 }
 
 type gatewayPort struct{ m *Master }
@@ -44,24 +46,27 @@ func (p gatewayPort) Open(peer string, down link.Sender[*protocol.MasterToGatewa
 		return 0, nil, link.ErrNotLeading
 	}
 	l := join(r, r.gateways, down)
-	if err := r.offer(offers.GatewayConnected{Link: l, Peer: peer}); err != nil {
-		return 0, nil, err
+	if r.ctx.Err() != nil {
+		return 0, nil, errReignEnded // it may have ended before it could close this link
 	}
-	return r.term, gatewayLink{r, l}, nil
+	r.inbox.gateway(offers.GatewayConnected{Link: l, Peer: peer})
+	return r.term, gatewayLink{r, l, make(chan struct{}, gatewayInputs)}, nil
 }
 
 type gatewayLink struct {
-	r *reign
-	l offers.Link
+	r    *reign
+	l    offers.Link
+	room chan struct{}
 }
 
 func (g gatewayLink) Receive(m *protocol.GatewayToMaster) error {
-	return g.r.offer(offers.FromGateway{Link: g.l, Message: m})
+	return g.r.inbox.fromGateway(g.r.ctx, offers.FromGateway{Link: g.l, Message: m}, g.room)
 }
 
 func (g gatewayLink) Closed(cause error) {
 	leave(g.r, g.r.gateways, g.l)
-	g.r.lost(offers.GatewayDisconnected{Link: g.l}, g.l, cause)
+	g.r.inbox.gateway(offers.GatewayDisconnected{Link: g.l})
+	g.r.lost(g.l, cause)
 }
 
 // join gives a new link its number.
@@ -79,9 +84,7 @@ func leave[M any](r *reign, links map[offers.Link]M, l offers.Link) {
 	delete(links, l)
 }
 
-// lost tells the core that a link has ended, unless the reign has too.
-func (r *reign) lost(in offers.Input, l offers.Link, cause error) {
-	if r.offer(in) == nil {
-		r.m.log.Debug("link ended", "link", uint64(l), "cause", cause)
-	}
+// lost notes that a link has ended.
+func (r *reign) lost(l offers.Link, cause error) {
+	r.m.log.Debug("link ended", "link", uint64(l), "cause", cause)
 }
