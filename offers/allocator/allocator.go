@@ -97,6 +97,7 @@ type Allocator struct {
 	patience  moment // until when
 	expiries  expiries
 	filters   int // that are in force
+	scratch   scratch
 }
 
 // moment is the time since the first event.

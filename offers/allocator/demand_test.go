@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func TestDemandsTakeNothingFromOthers(t *testing.T) {
 			role := draw(t, []string{"a", "a/b", "c"}, "role")
 			a.AddFramework(now, id, FrameworkOptions{Roles: []string{role}, Active: true}, nil)
 		}
-		offers := a.Allocate(now)
+		offers := slices.Clone(a.Allocate(now))
 		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
 			if rapid.IntRange(0, 3).Draw(t, "ask") == 0 {
 				requests := []Request{{

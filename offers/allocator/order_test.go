@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestDroppedRefusalsDoNotPileUp(t *testing.T) {
 	if n := len(a.expiries); n > 2000 {
 		t.Errorf("%d ends of refusals are kept, none is in force", n)
 	}
-	offers := a.Allocate(now)
+	offers := slices.Clone(a.Allocate(now))
 	for i, o := range offers {
 		refuse := time.Duration(len(offers)-i) * time.Minute
 		a.Recover(now, o.Framework, o.Agent, o.Resources, &refuse)

@@ -35,14 +35,46 @@ func (a *Allocator) Allocate(now time.Time) []Offer {
 		return nil
 	}
 	r := run{Allocator: a, fresh: fresh, split: a.splitting()}
-	r.made = make([]made, 0, len(candidates))
+	r.out, r.to = slices.Grow(a.scratch.out, len(candidates)), slices.Grow(a.scratch.to, len(candidates))
 	if !a.root.quota.owed.Empty() {
 		r.guarantees = true
 		r.visitAll(candidates)
 		r.guarantees = false
 	}
 	r.visitAll(candidates)
-	return r.byFramework()
+	r.byFramework()
+	a.scratch.keep(r.out, r.to, candidates)
+	return r.out
+}
+
+// scratch is memory that a run has used and the next one uses again: a run over a
+// cluster makes an offer of every agent, and new memory costs more than the
+// decision.
+type scratch struct {
+	out        []Offer
+	to         []addressee
+	candidates []*agent
+}
+
+// maxScratch is how many offers of a run leave their memory to the next one.
+const maxScratch = 1 << 16
+
+func (s *scratch) keep(out []Offer, to []addressee, candidates []*agent) {
+	*s = scratch{candidates: s.candidates}
+	if cap(out) <= maxScratch {
+		clear(to)
+		s.out, s.to = out[:0], to[:0]
+	}
+	if n := cap(candidates); n <= maxScratch && n > cap(s.candidates) {
+		clear(candidates)
+		s.candidates = candidates[:0]
+	}
+}
+
+// addressee is to whom an offer of a run is made, and its place among all.
+type addressee struct {
+	framework *framework
+	place     int
 }
 
 // candidates returns the agents to consider: those touched, or all that have
@@ -50,7 +82,7 @@ func (a *Allocator) Allocate(now time.Time) []Offer {
 func (a *Allocator) candidates(fresh bool) []*agent {
 	out := a.touched
 	if a.all {
-		out = make([]*agent, 0, len(a.open))
+		out = slices.Grow(a.scratch.candidates, len(a.open))
 		for _, ag := range a.open {
 			if fresh || !ag.quiet {
 				out = append(out, ag)
@@ -84,18 +116,12 @@ func (a *Allocator) takeFresh() []*client {
 type run struct {
 	*Allocator
 	fresh      []*client
-	made       []made
+	out        []Offer // as they are made
+	to         []addressee
 	guarantees bool                    // this is the first stage
 	lent       map[*agent]resource.Set // shared volumes offered in this run
 	sight
 	split
-}
-
-// made is an offer.
-type made struct {
-	client *client
-	agent  *agent
-	set    resource.Set // allocated to the client's role
 }
 
 // visitAll visits the agents in an order that favours none.
@@ -235,7 +261,7 @@ func (r *run) judge(c *client) (*view, Reason) {
 func (r *run) offer(c *client, set resource.Set) {
 	ag := r.agent
 	allocated := set.Allocate(c.role.name)
-	r.made = append(r.made, made{c, ag, allocated})
+	r.out, r.to = append(r.out, Offer{c.framework.id, c.role.name, ag.id, allocated}), append(r.to, addressee{framework: c.framework})
 	r.grant(c, ag, allocated)
 	c.chosen()
 	if set.Plain() {
@@ -252,34 +278,36 @@ func (r *run) offer(c *client, set resource.Set) {
 	r.changed()
 }
 
-// byFramework gathers the offers of each framework, in the order in which the
-// frameworks came to their first.
-func (r *run) byFramework() []Offer {
+// byFramework puts the offers of each framework together, the frameworks in the
+// order in which they came to their first.
+func (r *run) byFramework() {
 	var frameworks []*framework
-	var counts []int
-	for i := range r.made {
-		f := r.made[i].client.framework
+	var places []int // where the next offer of each belongs
+	for i := range r.to {
+		f := r.to[i].framework
 		if f.ordinal == 0 {
-			frameworks = append(frameworks, f)
-			counts = append(counts, 0)
+			frameworks, places = append(frameworks, f), append(places, 0)
 			f.ordinal = len(frameworks)
 		}
-		counts[f.ordinal-1]++
+		places[f.ordinal-1]++
 	}
 	at := 0
-	for i, n := range counts {
-		counts[i] = at
+	for i, n := range places {
+		places[i] = at
 		at += n
 	}
-	out := make([]Offer, len(r.made))
-	for i := range r.made {
-		m := &r.made[i]
-		place := &counts[m.client.framework.ordinal-1]
-		out[*place] = Offer{m.client.framework.id, m.client.role.name, m.agent.id, m.set}
+	for i := range r.to {
+		place := &places[r.to[i].framework.ordinal-1]
+		r.to[i].place = *place
 		*place++
+	}
+	for i := range r.to {
+		for p := r.to[i].place; p != i; p = r.to[i].place {
+			r.out[i], r.out[p] = r.out[p], r.out[i]
+			r.to[i], r.to[p] = r.to[p], r.to[i]
+		}
 	}
 	for _, f := range frameworks {
 		f.ordinal = 0
 	}
-	return out
 }
