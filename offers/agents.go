@@ -1,12 +1,13 @@
 package offers
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/offers/allocator"
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
 	"muster/offers/registry"
@@ -39,7 +40,7 @@ type agent struct {
 	allocated resource.Set // to tasks and executors
 	offered   resource.Set
 
-	tasks      map[taskKey]*task
+	tasks      taskList
 	executors  map[string]map[string]*executor // by framework and ID
 	offers     map[string]*offer
 	operations map[string]*operation // by UUID
@@ -90,31 +91,27 @@ func (m *Master) free(a *agent, f *framework, r resource.Set) {
 	m.dirty.usage(f, a)
 }
 
-// usedBy returns what each framework holds of an agent.
-func (a *agent) usedBy() map[string]resource.Set {
-	type use struct {
-		framework string
-		resources *resource.Set
-	}
-	uses := make([]use, 0, len(a.tasks))
-	for _, t := range a.tasks {
-		if !t.freed {
-			uses = append(uses, use{t.framework, &t.resources})
+// usedBy appends to used, which is empty, what each framework uses of an agent, by
+// framework.
+func (a *agent) usedBy(used []allocator.Use) []allocator.Use {
+	for _, t := range a.tasks { // which come by framework
+		if t.freed {
+			continue
 		}
+		if n := len(used); n == 0 || used[n-1].Framework != t.framework {
+			used = append(used, allocator.Use{Framework: t.framework})
+		}
+		u := &used[len(used)-1]
+		u.Resources = u.Resources.Add(t.resources)
 	}
 	for f, es := range a.executors {
+		i, found := slices.BinarySearchFunc(used, f, func(u allocator.Use, f string) int { return strings.Compare(u.Framework, f) })
+		if !found {
+			used = slices.Insert(used, i, allocator.Use{Framework: f})
+		}
 		for _, e := range es {
-			uses = append(uses, use{f, &e.resources})
+			used[i].Resources = used[i].Resources.Add(e.resources)
 		}
-	}
-	slices.SortFunc(uses, func(x, y use) int { return cmp.Compare(x.framework, y.framework) })
-	used := map[string]resource.Set{}
-	for len(uses) > 0 {
-		f, sum := uses[0].framework, resource.Set{}
-		for ; len(uses) > 0 && uses[0].framework == f; uses = uses[1:] {
-			sum = sum.Add(*uses[0].resources)
-		}
-		used[f] = sum
 	}
 	return used
 }

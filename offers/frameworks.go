@@ -153,7 +153,7 @@ func (m *Master) recoverFramework(r *registry.Framework) {
 	f := m.addFramework(r.GetInfo())
 	f.admitted, f.recovered, f.expected, f.missed = true, true, r.GetSessionId(), r.GetMissedSessionId()
 	f.registered = m.now
-	m.allocator.AddFramework(m.now, f.id, f.options(), nil)
+	m.allocator.AddFramework(m.now, f.id, f.options())
 	grace := m.now.Add(m.cfg.GatewayGrace)
 	if r.Deadline == nil {
 		f.awaited = true
@@ -173,7 +173,7 @@ func (m *Master) adoptFramework(info *mesos.FrameworkInfo) *framework {
 	f := m.addFramework(info)
 	f.admitted, f.recovered = true, true
 	f.registered = m.now
-	m.allocator.AddFramework(m.now, f.id, f.options(), nil)
+	m.allocator.AddFramework(m.now, f.id, f.options())
 	f.deadline = m.timers.set(m.now.Add(m.cfg.GatewayGrace), func() { m.disconnected(f) })
 	m.proposeSurely(admitFramework(info, ""), func() {})
 	m.dirty.framework(f)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -222,11 +221,9 @@ func (m *Master) verify() error {
 				fail("offer %s is not everywhere", o.id)
 			}
 		}
-		for _, u := range sorted(a.usedBy()) {
-			allocated = allocated.Add(u)
-		}
-		for f, u := range a.usedBy() {
-			perFramework[f] = perFramework[f].Add(u.Scalars())
+		for _, u := range a.usedBy(nil) {
+			allocated = allocated.Add(u.Resources)
+			perFramework[u.Framework] = perFramework[u.Framework].Add(u.Resources.Scalars())
 		}
 		if a.upkeep != nil {
 			inverse += len(a.upkeep.asked)
@@ -277,7 +274,7 @@ func (m *Master) verify() error {
 			fail("framework %s has offers and no stream", f.id)
 		}
 		for _, t := range f.tasks {
-			if a := m.agents[t.agent]; a == nil || a.tasks[t.key()] != t {
+			if a := m.agents[t.agent]; a == nil || a.tasks.get(t.key()) != t {
 				fail("task %s of framework %s: its agent %s does not have it", t.id, f.id, t.agent)
 			}
 		}
@@ -293,7 +290,9 @@ func (m *Master) verify() error {
 func (m *Master) verifyAllocator() error {
 	for _, a := range sorted(m.agents) {
 		held := map[string]resource.Set{}
-		maps.Copy(held, a.usedBy())
+		for _, u := range a.usedBy(nil) {
+			held[u.Framework] = u.Resources
+		}
 		for _, o := range a.offers {
 			held[o.framework.id] = held[o.framework.id].Add(o.resources)
 		}

@@ -90,9 +90,9 @@ func (a *agent) holders() []string {
 	for _, o := range a.offers {
 		ids[o.framework.id] = true
 	}
-	for key, t := range a.tasks {
+	for _, t := range a.tasks {
 		if !t.freed {
-			ids[key.framework] = true
+			ids[t.framework] = true
 		}
 	}
 	for id := range a.executors {

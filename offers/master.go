@@ -51,6 +51,7 @@ type Master struct {
 	proposals map[string][]func(error)
 	dirty     dirty
 	explains  explained
+	uses      []allocator.Use // memory that is used again
 
 	lastFramework, lastAgent, lastOffer, lastOperation int
 }

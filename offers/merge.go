@@ -1,8 +1,6 @@
 package offers
 
 import (
-	"slices"
-
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
@@ -58,6 +56,9 @@ func (m *Master) shutdownRemoved(a *agent, reg *protocol.Register) {
 
 // mergeExecutors makes an agent's executors those it says it has.
 func (m *Master) mergeExecutors(a *agent, reg *protocol.Register) {
+	if len(reg.GetExecutors())+len(a.executors) == 0 {
+		return
+	}
 	have := map[[2]string]bool{}
 	for _, info := range reg.GetExecutors() {
 		f := m.frameworks[info.GetFrameworkId().GetValue()]
@@ -107,47 +108,47 @@ func (m *Master) allocated(f *framework, rs []*mesos.Resource) (set resource.Set
 // mergeTasks makes an agent's tasks those it says it has, and returns them. It is
 // asked for those it does not name, and told again to kill what is to be killed.
 func (m *Master) mergeTasks(a *agent, reg *protocol.Register) []*task {
-	named := map[taskKey]bool{}
-	var found []*task
+	found := make([]*task, 0, len(reg.GetTasks()))
 	for _, msg := range reg.GetTasks() {
 		key := taskKey{msg.GetFrameworkId().GetValue(), msg.GetTaskId().GetValue()}
 		f := m.frameworks[key.framework]
-		if f == nil || key.task == "" || named[key] {
+		if f == nil || key.task == "" {
 			continue
 		}
-		named[key] = true
-		t := a.tasks[key]
-		if t == nil {
+		t := a.tasks.get(key)
+		switch {
+		case t == nil:
 			t = m.adoptTask(a, f, msg)
-		} else {
+		case t.named:
+			continue
+		default:
 			m.refresh(a, t, msg)
 		}
+		t.named = true
 		found = append(found, t)
 		if (t.kill != nil || t.duplicate) && !t.freed {
 			m.sendKill(a, t)
 		}
 	}
-	m.askFor(a, named)
+	m.askForUnnamed(a)
 	return found
 }
 
-// askFor asks an agent for the tasks that it did not name.
-func (m *Master) askFor(a *agent, named map[taskKey]bool) {
-	var missing []taskKey
-	for key := range a.tasks {
-		if !named[key] {
-			missing = append(missing, key)
+// askForUnnamed asks an agent for the tasks that it did not name.
+func (m *Master) askForUnnamed(a *agent) {
+	var ask *protocol.Reconcile
+	for _, t := range a.tasks {
+		if !t.named {
+			if ask == nil {
+				ask = &protocol.Reconcile{}
+			}
+			ask.Tasks = append(ask.Tasks, &protocol.Reconcile_Task{FrameworkId: frameworkID(t.framework), TaskId: taskID(t.id)})
 		}
+		t.named = false
 	}
-	if len(missing) == 0 {
-		return
+	if ask != nil {
+		m.toAgent(a, &protocol.MasterToAgent{Message: &protocol.MasterToAgent_Reconcile{Reconcile: ask}})
 	}
-	slices.SortFunc(missing, compareKeys)
-	ask := &protocol.Reconcile{}
-	for _, key := range missing {
-		ask.Tasks = append(ask.Tasks, &protocol.Reconcile_Task{FrameworkId: frameworkID(key.framework), TaskId: taskID(key.task)})
-	}
-	m.toAgent(a, &protocol.MasterToAgent{Message: &protocol.MasterToAgent_Reconcile{Reconcile: ask}})
 }
 
 // adoptTask brings in a task that an agent runs and this leader does not know.
@@ -196,26 +197,4 @@ func (m *Master) refresh(a *agent, t *task, msg *mesos.Task) {
 	if !t.duplicate {
 		m.publish(view.TaskEvent(own, nil, false))
 	}
-}
-
-// correctUsage tells the allocator of what was found to be in use on an agent that
-// it knows.
-func (m *Master) correctUsage(a *agent) {
-	used := a.usedBy()
-	for _, id := range sortedKeys(used) {
-		if f := m.frameworks[id]; f != nil && f.admitted {
-			m.allocator.AddFramework(m.now, id, f.options(), map[string]resource.Set{a.id: used[id]})
-		}
-	}
-}
-
-// usedOf returns what a framework holds, by agent.
-func (m *Master) usedOf(f *framework) map[string]resource.Set {
-	used := map[string]resource.Set{}
-	for _, a := range m.agents {
-		if r, ok := a.usedBy()[f.id]; ok {
-			used[a.id] = r
-		}
-	}
-	return used
 }

@@ -111,7 +111,7 @@ func (m *Master) unreachableSince(agent string) *mesos.TimeInfo {
 // reconciled takes in which of the tasks it was asked for an agent does not know.
 func (m *Master) reconciled(a *agent, msg *protocol.Reconciled) {
 	for _, u := range msg.GetUnknown() {
-		t := a.tasks[taskKey{u.GetFrameworkId().GetValue(), u.GetTaskId().GetValue()}]
+		t := a.tasks.get(taskKey{u.GetFrameworkId().GetValue(), u.GetTaskId().GetValue()})
 		if t == nil {
 			continue
 		}

@@ -231,7 +231,8 @@ func (m *Master) reregister(l *link, a *agent, reg *protocol.Register) {
 	m.mergeExecutors(a, reg)
 	m.mergeTasks(a, reg)
 	m.tellDraining(a)
-	m.correctUsage(a)
+	m.uses = a.usedBy(m.uses[:0])
+	m.allocator.CorrectUse(m.now, a.id, m.uses)
 	m.shutdownRemoved(a, reg)
 	if m.offerable(a) {
 		m.allocator.ActivateAgent(m.now, a.id)
@@ -251,7 +252,7 @@ func (m *Master) addAgent(l *link, id string, reg *protocol.Register, returning 
 	}
 	a := &agent{
 		id: id, registered: m.now,
-		tasks: make(map[taskKey]*task, len(reg.GetTasks())), executors: map[string]map[string]*executor{}, offers: map[string]*offer{},
+		tasks: make(taskList, 0, len(reg.GetTasks())), executors: map[string]map[string]*executor{}, offers: map[string]*offer{},
 		operations: map[string]*operation{},
 	}
 	if m.describe(a, l, reg) {
@@ -270,7 +271,8 @@ func (m *Master) addAgent(l *link, id string, reg *protocol.Register, returning 
 	if returning {
 		m.welcomeBack(a, found)
 	}
-	m.allocator.AddAgent(m.now, id, a.options(), a.usedBy())
+	m.uses = a.usedBy(m.uses[:0])
+	m.allocator.AddAgent(m.now, id, a.options(), m.uses)
 	if !m.offerable(a) {
 		m.allocator.DeactivateAgent(m.now, id)
 	}

@@ -297,8 +297,8 @@ func (s *simulation) rest() {
 		}
 		for key := range a.tasks {
 			found := false
-			for k := range known.tasks {
-				found = found || k.framework+"/"+k.task == key
+			for _, t := range known.tasks {
+				found = found || t.framework+"/"+t.id == key
 			}
 			if !found {
 				s.t.Errorf("agent %s runs %s and the core does not know", a.id, key)

@@ -124,7 +124,7 @@ func (m *Master) proposeAdmission(f *framework, session string, greet bool) {
 		}
 		f.admitted = true
 		f.registered = m.now
-		m.allocator.AddFramework(m.now, f.id, f.options(), m.usedOf(f))
+		m.allocator.AddFramework(m.now, f.id, f.options())
 		m.demand(f, f.requests)
 		m.dirty.framework(f)
 		if f.session == nil {

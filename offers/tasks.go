@@ -1,6 +1,9 @@
 package offers
 
 import (
+	"slices"
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
@@ -17,20 +20,43 @@ const maxStatuses = 32
 // taskKey names a task on an agent.
 type taskKey struct{ framework, task string }
 
-func compareKeys(a, b taskKey) int {
-	if a.framework != b.framework {
-		if a.framework < b.framework {
-			return -1
-		}
-		return 1
+func (k taskKey) compare(o taskKey) int {
+	if c := strings.Compare(k.framework, o.framework); c != 0 {
+		return c
 	}
-	switch {
-	case a.task < b.task:
-		return -1
-	case a.task > b.task:
-		return 1
+	return strings.Compare(k.task, o.task)
+}
+
+// taskList is the tasks of an agent, sorted by their keys: a map for each of many
+// agents would take ten times the memory.
+type taskList []*task
+
+func (l taskList) find(k taskKey) (int, bool) {
+	return slices.BinarySearchFunc(l, k, func(t *task, k taskKey) int { return t.key().compare(k) })
+}
+
+// get returns the task with the key, or nil.
+func (l taskList) get(k taskKey) *task {
+	if i, found := l.find(k); found {
+		return l[i]
 	}
-	return 0
+	return nil
+}
+
+// put adds a task, in the place of one with its key.
+func (l *taskList) put(t *task) {
+	i, found := l.find(t.key())
+	if found {
+		(*l)[i] = t
+		return
+	}
+	*l = slices.Insert(*l, i, t)
+}
+
+func (l *taskList) remove(k taskKey) {
+	if i, found := l.find(k); found {
+		*l = slices.Delete(*l, i, i+1)
+	}
 }
 
 // task is one task that is not both terminal and acknowledged.
@@ -42,6 +68,7 @@ type task struct {
 	freed     bool // its resources are no longer in use
 	kill      *scheduler.Call_Kill
 	duplicate bool // another agent runs a task of the same ID: this one is being killed
+	named     bool // its agent has named it in the registration that is being looked at
 }
 
 func (t *task) key() taskKey { return taskKey{t.framework, t.id} }
@@ -63,7 +90,7 @@ func (t *task) seen() mesos.TaskState {
 
 // addTask brings in a task of an agent and counts what it uses.
 func (m *Master) addTask(a *agent, t *task) {
-	a.tasks[t.key()] = t
+	a.tasks.put(t)
 	f := m.frameworks[t.framework]
 	if !t.duplicate && f != nil {
 		f.tasks[t.id] = t
@@ -83,7 +110,7 @@ func (m *Master) removeTask(t *task) {
 	a, f := m.agents[t.agent], m.frameworks[t.framework]
 	if a != nil {
 		m.release(a, t)
-		delete(a.tasks, t.key())
+		a.tasks.remove(t.key())
 		m.checkDrained(a)
 	}
 	if f != nil && f.tasks[t.id] == t {

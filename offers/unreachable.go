@@ -35,11 +35,9 @@ func markUnreachable(id string, since time.Time) *registry.Op {
 // Mesos: src/master/master.cpp, Master::__removeSlave.
 func (m *Master) agentUnreachable(a *agent, since time.Time, why string) {
 	m.detach(a, "agent was marked unreachable: "+why)
-	for _, key := range a.sortedTasks() {
-		t := a.tasks[key]
+	for _, t := range a.tasks {
 		f := m.frameworks[t.framework]
 		m.release(a, t)
-		delete(a.tasks, key)
 		if f == nil || t.duplicate {
 			continue
 		}
@@ -60,6 +58,7 @@ func (m *Master) agentUnreachable(a *agent, since time.Time, why string) {
 			m.tell(f, s)
 		}
 	}
+	a.tasks = nil
 	m.loseOperations(a, mesos.OperationState_OPERATION_UNREACHABLE, "Agent was marked unreachable")
 	m.dropAgent(a, true)
 	m.agentLost(a.id)
@@ -175,8 +174,7 @@ func (m *Master) agentEnded(a *agent, state mesos.TaskState, r mesos.TaskStatus_
 		return
 	}
 	m.detach(a, text)
-	for _, key := range a.sortedTasks() {
-		t := a.tasks[key]
+	for _, t := range slices.Clone(a.tasks) {
 		m.end(t, m.status(t.id, a.id, t.executorID, state, r, text))
 	}
 	m.dropAgent(a, false)
@@ -191,14 +189,4 @@ func (m *Master) recoveredSupplanted(id string, r *recovered) {
 	m.forgetRecovered(id, r, false)
 	m.agentLost(id)
 	m.agentSettled(id)
-}
-
-// sortedTasks returns the keys of an agent's tasks in order.
-func (a *agent) sortedTasks() []taskKey {
-	keys := make([]taskKey, 0, len(a.tasks))
-	for k := range a.tasks {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, compareKeys)
-	return keys
 }

@@ -18,7 +18,7 @@ func (m *Master) update(a *agent, msg *protocol.Update) {
 		return
 	}
 	fid := msg.GetFrameworkId().GetValue()
-	t := a.tasks[taskKey{fid, s.GetTaskId().GetValue()}]
+	t := a.tasks.get(taskKey{fid, s.GetTaskId().GetValue()})
 	f := m.frameworks[fid]
 	if f == nil {
 		if m.wasRemoved(fid) {
@@ -93,7 +93,7 @@ func (m *Master) acknowledge(f *framework, call *scheduler.Call_Acknowledge) {
 		return
 	}
 	id := call.GetTaskId().GetValue()
-	if t := a.tasks[taskKey{f.id, id}]; t != nil && !t.duplicate {
+	if t := a.tasks.get(taskKey{f.id, id}); t != nil && !t.duplicate {
 		if t.msg.StatusUpdateState == nil {
 			return // this leader has sent no update of it
 		}

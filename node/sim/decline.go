@@ -96,7 +96,7 @@ func (r *DeclineRun) addFrameworks() {
 	for i := range r.workload.Frameworks {
 		r.allocator.AddFramework(r.now, framework(i), allocator.FrameworkOptions{
 			Roles: []string{"*"}, Capabilities: allocator.Capabilities{MultiRole: true}, Active: true,
-		}, nil)
+		})
 	}
 	r.allocator.Allocate(r.now)
 }
@@ -105,7 +105,7 @@ func (r *DeclineRun) addAgents(total, used resource.Set) {
 	for i := range r.workload.Agents {
 		id := fmt.Sprintf("agent%d", i+1)
 		r.allocator.AddAgent(r.now, id, allocator.AgentOptions{Hostname: id, Total: total},
-			map[string]resource.Set{framework(i % r.workload.Frameworks): used})
+			[]allocator.Use{{Framework: framework(i % r.workload.Frameworks), Resources: used}})
 	}
 	r.offers = r.allocator.Allocate(r.now)
 }

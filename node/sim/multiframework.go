@@ -69,7 +69,7 @@ func (w MultiFramework) Run() (MultiFrameworkReport, error) {
 			launchers[name] = &launcher{role: role, task: t, left: tasks, anOffer: anOffer}
 			a.AddFramework(now, name, allocator.FrameworkOptions{
 				Roles: []string{role}, Capabilities: allocator.Capabilities{MultiRole: true, Refinement: true}, Active: true,
-			}, nil)
+			})
 			report.Wanted += tasks
 		}
 	}

@@ -133,7 +133,7 @@ func (r *quotaRun) addFrameworks() {
 		for _, id := range role.frameworks {
 			r.allocator.AddFramework(r.now, id, allocator.FrameworkOptions{
 				Roles: []string{role.name}, Capabilities: allocator.Capabilities{MultiRole: true, Refinement: true}, Active: true,
-			}, nil)
+			})
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (w AddUpdate) Run() (AddUpdateReport, error) {
 		for i := range w.Frameworks {
 			a.AddFramework(now, framework(i), allocator.FrameworkOptions{
 				Roles: []string{"*"}, Capabilities: allocator.Capabilities{MultiRole: true, Revocable: true}, Active: true,
-			}, nil)
+			})
 			a.Allocate(now)
 		}
 	})
@@ -104,7 +104,7 @@ func (w AddUpdate) Run() (AddUpdateReport, error) {
 		for i := range w.Agents {
 			id := fmt.Sprintf("agent%d", i+1)
 			a.AddAgent(now, id, allocator.AgentOptions{Hostname: id, Total: sets["total"]},
-				map[string]resource.Set{framework(i % w.Frameworks): used})
+				[]allocator.Use{{Framework: framework(i % w.Frameworks), Resources: used}})
 			report.Offers += len(a.Allocate(now))
 		}
 	})

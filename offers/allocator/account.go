@@ -213,11 +213,11 @@ func (c *client) counts(it *item) bool {
 // recompute finds what is available from what is held.
 func (a *Allocator) recompute(ag *agent) {
 	total := ag.options.Total
-	held := make([]resource.Set, len(ag.holdings))
-	for i, h := range ag.holdings {
-		held[i] = h.set.Unallocate().NonShared()
+	a.held = a.held[:0]
+	for i := range ag.holdings {
+		a.held = append(a.held, ag.holdings[i].set.Unallocate().NonShared())
 	}
-	used := resource.Sum(held...)
+	used := resource.Sum(a.held...)
 	ag.excess = !total.Contains(used)
 	ag.available = total.NonShared().Sub(used).Add(total.Shared())
 }

@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -42,8 +41,15 @@ type holding struct {
 	set    resource.Set
 }
 
-// AddAgent adds an active agent, with what frameworks use of it.
-func (a *Allocator) AddAgent(now time.Time, id string, o AgentOptions, used map[string]resource.Set) {
+// Use is what a framework uses of an agent, allocated to roles.
+type Use struct {
+	Framework string
+	Resources resource.Set
+}
+
+// AddAgent adds an active agent, with what frameworks use of it, each named once.
+// They need not have been added.
+func (a *Allocator) AddAgent(now time.Time, id string, o AgentOptions, used []Use) {
 	a.observe(now)
 	if a.agents[id] != nil {
 		a.RemoveAgent(now, id)
@@ -52,14 +58,30 @@ func (a *Allocator) AddAgent(now time.Time, id string, o AgentOptions, used map[
 	a.agents[id] = ag
 	a.list = append(a.list, ag)
 	a.describe(ag, o)
-	for _, frameworkID := range slices.Sorted(maps.Keys(used)) {
-		if !used[frameworkID].Empty() {
-			a.hold(a.framework(frameworkID), ag, used[frameworkID])
+	ag.holdings = make([]holding, 0, len(used))
+	for i := range used {
+		if !used[i].Resources.Empty() {
+			a.hold(a.framework(used[i].Framework), ag, used[i].Resources)
 		}
 	}
 	a.setTotal(a.total.Add(o.Total.Quantities()))
 	a.recompute(ag)
 	a.touch(ag)
+}
+
+// CorrectUse accounts for what frameworks were found to use of an agent and do not
+// hold by this account.
+func (a *Allocator) CorrectUse(now time.Time, id string, used []Use) {
+	a.observe(now)
+	ag := a.agents[id]
+	if ag == nil {
+		return
+	}
+	for i := range used {
+		f := a.framework(used[i].Framework)
+		a.use(f, ag, used[i].Resources.Sub(ag.heldBy(f)))
+		a.abandon(f)
+	}
 }
 
 // UpdateAgent replaces what is known of an agent. Filters end when its

@@ -98,6 +98,7 @@ type Allocator struct {
 	expiries  expiries
 	filters   int // that are in force
 	scratch   scratch
+	held      []resource.Set // memory that recompute uses again
 }
 
 // moment is the time since the first event.

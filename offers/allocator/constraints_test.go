@@ -197,7 +197,7 @@ func TestScreensAgree(t *testing.T) {
 						rt.Fatal(err)
 					}
 				}
-				a.AddFramework(now, id, o, nil)
+				a.AddFramework(now, id, o)
 			},
 			"remove framework": func(rt *rapid.T) { a.RemoveFramework(draw(rt, frameworkIDs, "id")) },
 			"agent": func(rt *rapid.T) {

@@ -25,7 +25,7 @@ func TestDemandsTakeNothingFromOthers(t *testing.T) {
 		}
 		for _, id := range frameworkIDs {
 			role := draw(t, []string{"a", "a/b", "c"}, "role")
-			a.AddFramework(now, id, FrameworkOptions{Roles: []string{role}, Active: true}, nil)
+			a.AddFramework(now, id, FrameworkOptions{Roles: []string{role}, Active: true})
 		}
 		offers := slices.Clone(a.Allocate(now))
 		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
@@ -104,7 +104,7 @@ func BenchmarkDemands(b *testing.B) {
 	}
 	for i := range 1000 {
 		id := fmt.Sprint("framework", i)
-		a.AddFramework(now, id, FrameworkOptions{Roles: []string{"*"}, Active: true}, nil)
+		a.AddFramework(now, id, FrameworkOptions{Roles: []string{"*"}, Active: true})
 		a.Request(now, id, []Request{{Resources: wanted}})
 	}
 	for b.Loop() {

@@ -21,11 +21,11 @@ func BenchmarkExplain(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a.AddFramework(now, "f", FrameworkOptions{Roles: []string{"*"}, Active: true, Constraints: constraints}, nil)
+	a.AddFramework(now, "f", FrameworkOptions{Roles: []string{"*"}, Active: true, Constraints: constraints})
 	for i := range 50_000 {
-		var used map[string]resource.Set
+		var used []Use
 		if i%4 == 0 {
-			used = map[string]resource.Set{fmt.Sprint("other", i%100): total.Allocate("*")}
+			used = []Use{{fmt.Sprint("other", i%100), total.Allocate("*")}}
 		}
 		a.AddAgent(now, fmt.Sprint("agent", i), AgentOptions{Hostname: "h", Total: total, Attributes: attributesOf(fmt.Sprint("rack:r", i%4))}, used)
 	}

@@ -22,7 +22,7 @@ func TestSharesDifferByNoMoreThanAnAgent(t *testing.T) {
 			weights[role] = rapid.SampledFrom([]float64{1, 1, 2, 3, 0.5}).Draw(t, "weight")
 			a.SetWeight(now, role, weights[role])
 			for j := range rapid.IntRange(1, 3).Draw(t, "frameworks") {
-				a.AddFramework(now, fmt.Sprint(role, "f", j), FrameworkOptions{Roles: []string{role}, Active: true}, nil)
+				a.AddFramework(now, fmt.Sprint(role, "f", j), FrameworkOptions{Roles: []string{role}, Active: true})
 			}
 		}
 		for i := range agents {

@@ -1,7 +1,6 @@
 package allocator
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -57,17 +56,11 @@ func (s *slots) remove(c *client) {
 	s.free = append(s.free, c.slot)
 }
 
-// AddFramework adds a framework, with what it uses by agent, each allocated to
-// roles. What agents have already said of it is not counted twice.
-func (a *Allocator) AddFramework(now time.Time, id string, o FrameworkOptions, used map[string]resource.Set) {
+// AddFramework adds a framework. What agents have already said of it is its.
+func (a *Allocator) AddFramework(now time.Time, id string, o FrameworkOptions) {
 	a.observe(now)
 	f := a.framework(id)
 	f.known = true
-	for _, agentID := range slices.Sorted(maps.Keys(used)) {
-		if ag := a.agents[agentID]; ag != nil {
-			a.use(f, ag, used[agentID].Sub(ag.heldBy(f)))
-		}
-	}
 	a.configure(f, o)
 }
 
@@ -88,6 +81,9 @@ func (a *Allocator) RemoveFramework(id string) {
 	}
 	f.known, f.active = false, false
 	for _, ag := range a.list {
+		if !f.holds() {
+			break // as always, once its master has taken all back
+		}
 		if held := ag.heldBy(f); !held.Empty() {
 			a.free(f, ag, held)
 		}
@@ -97,6 +93,11 @@ func (a *Allocator) RemoveFramework(id string) {
 		a.settle(c)
 	}
 	delete(a.frameworks, id) // it may have had no role
+}
+
+// holds reports whether the framework has something of any agent.
+func (f *framework) holds() bool {
+	return slices.ContainsFunc(f.clients, func(c *client) bool { return c.holds > 0 })
 }
 
 // ActivateFramework lets a connected framework have offers.
@@ -220,8 +221,13 @@ func (a *Allocator) settle(c *client) {
 	a.slots.remove(c)
 	c.framework.clients = slices.DeleteFunc(c.framework.clients, func(o *client) bool { return o == c })
 	a.release(c.role)
-	if !c.framework.known && len(c.framework.clients) == 0 {
-		delete(a.frameworks, c.framework.id)
+	a.abandon(c.framework)
+}
+
+// abandon forgets a framework that was never added when it uses nothing.
+func (a *Allocator) abandon(f *framework) {
+	if !f.known && len(f.clients) == 0 {
+		delete(a.frameworks, f.id)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestDroppedRefusalsDoNotPileUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := New(Config{})
-	a.AddFramework(now, "f", FrameworkOptions{Roles: []string{"*"}, Active: true}, nil)
+	a.AddFramework(now, "f", FrameworkOptions{Roles: []string{"*"}, Active: true})
 	for i := range 100 {
 		a.AddAgent(now, fmt.Sprint(i), AgentOptions{Total: total}, nil)
 	}

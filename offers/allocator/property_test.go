@@ -2,6 +2,8 @@ package allocator
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,7 +124,12 @@ func (s *simulation) addFramework(t *rapid.T) {
 			used[key[1]] = r
 		}
 	}
-	s.both(func(a *Allocator) { a.AddFramework(s.now, id, o, used) })
+	s.both(func(a *Allocator) {
+		a.AddFramework(s.now, id, o)
+		for _, agent := range slices.Sorted(maps.Keys(used)) {
+			a.CorrectUse(s.now, agent, []Use{{id, used[agent]}})
+		}
+	})
 }
 
 func (s *simulation) updateFramework(t *rapid.T) {
@@ -189,7 +196,7 @@ func (s *simulation) addOrUpdateAgent(t *rapid.T) {
 	if rapid.Bool().Draw(t, "unused") {
 		used = resource.Set{}
 	}
-	s.both(func(a *Allocator) { a.AddAgent(s.now, id, o, map[string]resource.Set{user: used}) })
+	s.both(func(a *Allocator) { a.AddAgent(s.now, id, o, []Use{{user, used}}) })
 	if !used.Empty() {
 		s.have[[2]string{user, id}] = used
 	}

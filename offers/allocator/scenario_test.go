@@ -3,8 +3,10 @@ package allocator
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -145,7 +147,10 @@ func (s *scenario) frameworkCommand(name string, plain []string, args map[string
 	switch name {
 	case "framework":
 		o := s.frameworkOptions(args)
-		s.a.AddFramework(s.now, plain[0], o, s.used(args["used"]))
+		s.a.AddFramework(s.now, plain[0], o)
+		for _, u := range s.used(args["used"]) {
+			s.a.CorrectUse(s.now, u.Framework, []Use{{plain[0], u.Resources}})
+		}
 	case "update-framework":
 		s.a.UpdateFramework(s.now, plain[0], s.frameworkOptions(args))
 	case "remove-framework":
@@ -271,14 +276,19 @@ func (s *scenario) agentOptions(args map[string]string) AgentOptions {
 	return o
 }
 
-// used reads "who/role/resources,...".
-func (s *scenario) used(text string) map[string]resource.Set {
+// used reads "who/role/resources,...", who being a framework, or an agent where
+// a framework is added.
+func (s *scenario) used(text string) []Use {
 	used := map[string]resource.Set{}
 	for _, one := range list(text) {
 		parts := strings.SplitN(one, "/", 3)
 		used[parts[0]] = used[parts[0]].Add(s.set(parts[2]).Allocate(parts[1]))
 	}
-	return used
+	var uses []Use
+	for _, who := range slices.Sorted(maps.Keys(used)) {
+		uses = append(uses, Use{who, used[who]})
+	}
+	return uses
 }
 
 // set adds what is named by define, or written as Parse reads it, between +.

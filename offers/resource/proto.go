@@ -101,10 +101,13 @@ func kindOf(r *mesos.Resource) *kind {
 }
 
 // Proto returns the set as messages with reservations[], in a fixed order. The
-// messages share what describes reservations and disks with the set: they may
-// be read and sent, not changed.
+// messages share what describes them with the set and with each other: they may be
+// read and sent, not changed.
 func (s Set) Proto() []*mesos.Resource {
-	var out []*mesos.Resource
+	if s.Empty() {
+		return nil
+	}
+	out := make([]*mesos.Resource, 0, len(baseNames)*s.len())
 	for i, n := 0, s.len(); i < n; i++ {
 		out = s.at(i).appendProto(out)
 	}
@@ -134,72 +137,94 @@ func (s Set) PreRefinement() ([]*mesos.Resource, error) {
 }
 
 func (p *part) appendProto(out []*mesos.Resource) []*mesos.Resource {
+	like := p.label()
 	for i := range p.base {
 		if p.base[i] != 0 {
-			out = append(out, p.scalarProto(baseNames[i], p.base[i]))
+			out = append(out, like.scalar(&baseNames[i], p.base[i]))
 		}
 	}
 	if len(p.ports) != 0 {
-		out = append(out, p.rangesProto(portsName, p.ports))
+		out = append(out, like.ranges(portsName, p.ports))
 	}
 	if p.more == nil {
 		return out
 	}
 	for _, v := range p.more.volumes {
 		for range v.count {
-			out = append(out, p.scalarProto(baseNames[disk], v.milli))
+			out = append(out, like.scalar(&baseNames[disk], v.milli))
 		}
 	}
 	for _, v := range p.more.values {
 		switch v.typ {
 		case typeScalar:
-			out = append(out, p.scalarProto(v.name, v.milli))
+			out = append(out, like.scalar(&v.name, v.milli))
 		case typeRanges:
-			out = append(out, p.rangesProto(v.name, v.ranges))
+			out = append(out, like.ranges(v.name, v.ranges))
 		case typeSet:
-			r := p.proto(v.name, mesos.Value_SET)
-			r.Set = &mesos.Value_Set{Item: slices.Clone(v.items)}
-			out = append(out, r)
+			out = append(out, &mesos.Resource{})
+			like.describe(out[len(out)-1], proto.String(v.name), setType)
+			out[len(out)-1].Set = &mesos.Value_Set{Item: slices.Clone(v.items)}
 		}
 	}
 	return out
 }
 
-func (p *part) scalarProto(name string, milli int64) *mesos.Resource {
-	r := p.proto(name, mesos.Value_SCALAR)
-	r.Scalar = &mesos.Value_Scalar{Value: proto.Float64(float64(milli) / Milli)}
-	return r
+var scalarType, rangesType, setType = mesos.Value_SCALAR.Enum(), mesos.Value_RANGES.Enum(), mesos.Value_SET.Enum()
+
+// label is what the messages of a part have in common.
+type label struct {
+	kind       *kind
+	allocation *mesos.Resource_AllocationInfo
+	provider   *mesos.ResourceProviderID
 }
 
-func (p *part) rangesProto(name string, ranges []Range) *mesos.Resource {
-	r := p.proto(name, mesos.Value_RANGES)
-	r.Ranges = &mesos.Value_Ranges{Range: make([]*mesos.Value_Range, len(ranges))}
+func (p *part) label() label {
+	l := label{kind: p.kind}
+	if p.alloc != "" {
+		l.allocation = &mesos.Resource_AllocationInfo{Role: proto.String(p.alloc)}
+	}
+	if p.kind != nil && p.kind.provider != "" {
+		l.provider = &mesos.ResourceProviderID{Value: proto.String(p.kind.provider)}
+	}
+	return l
+}
+
+// scalar makes a message in one piece of memory: most messages are like this, and
+// of every agent that comes there are a dozen.
+func (l *label) scalar(name *string, milli int64) *mesos.Resource {
+	m := &struct {
+		resource mesos.Resource
+		scalar   mesos.Value_Scalar
+		value    float64
+	}{value: float64(milli) / Milli}
+	m.scalar.Value = &m.value
+	m.resource.Scalar = &m.scalar
+	l.describe(&m.resource, name, scalarType)
+	return &m.resource
+}
+
+func (l *label) ranges(name string, ranges []Range) *mesos.Resource {
+	r := &mesos.Resource{Ranges: &mesos.Value_Ranges{Range: make([]*mesos.Value_Range, len(ranges))}}
 	for i, v := range ranges {
 		r.Ranges.Range[i] = &mesos.Value_Range{Begin: proto.Uint64(v.Begin), End: proto.Uint64(v.End)}
 	}
+	l.describe(r, proto.String(name), rangesType)
 	return r
 }
 
-// proto makes a message with everything but the value.
-func (p *part) proto(name string, typ mesos.Value_Type) *mesos.Resource {
-	r := &mesos.Resource{Name: proto.String(name), Type: typ.Enum()}
-	if p.alloc != "" {
-		r.AllocationInfo = &mesos.Resource_AllocationInfo{Role: proto.String(p.alloc)}
-	}
-	k := p.kind
+// describe fills in everything but the value.
+func (l *label) describe(r *mesos.Resource, name *string, typ *mesos.Value_Type) {
+	r.Name, r.Type, r.AllocationInfo, r.ProviderId = name, typ, l.allocation, l.provider
+	k := l.kind
 	if k == nil {
-		return r
+		return
 	}
 	r.Reservations = k.stack[:len(k.stack):len(k.stack)]
 	r.Disk = k.disk
-	if k.provider != "" {
-		r.ProviderId = &mesos.ResourceProviderID{Value: proto.String(k.provider)}
-	}
 	if k.revocable {
 		r.Revocable = &mesos.Resource_RevocableInfo{}
 	}
 	if k.shared {
 		r.Shared = &mesos.Resource_SharedInfo{}
 	}
-	return r
 }
