@@ -77,7 +77,7 @@ type Allocator struct {
 	slots      slots
 	screens    screens
 	demanding  []*client // that asked for something in particular
-	revision   uint64    // of the agents, as demands see them
+	revision   uint64    // of what decides which demands could be met
 
 	total   resource.Quantities // of all agents
 	measure resource.Quantities // total, when shares were last renewed

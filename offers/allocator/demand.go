@@ -15,11 +15,12 @@ type Request struct {
 }
 
 // demand is what a client asked for. It is offered nothing else, as long as
-// there is an agent that could meet one of the requests if all of it were free.
+// there is an agent that could meet one of the requests if all of it were free and
+// the client had nothing yet.
 type demand struct {
 	requests []request
 	met      *agent // one that could, nil: none, and the demand does not hold
-	revision uint64 // of the agents when met was looked for
+	revision uint64 // when met was looked for
 }
 
 type request struct {
@@ -84,8 +85,14 @@ func (a *Allocator) reweigh() {
 func (a *Allocator) meet(c *client) bool {
 	d := c.demand
 	could := func(ag *agent) bool {
-		total := ag.options.Total.AllocatableTo(c.role.name)
-		return ag.active && d.fits(ag.id, &total)
+		if !ag.active || !ag.suits(c, &a.cfg) || c.screen != nil && c.screen.excludes(ag) {
+			return false
+		}
+		total := readableBy(ag.options.Total.AllocatableTo(c.role.name), c.framework.caps.class())
+		for r := c.role; r.parent != nil; r = r.parent {
+			total = total.Chop(r.quota.limits)
+		}
+		return d.fits(ag.id, &total)
 	}
 	d.revision = a.revision
 	if d.met == nil || a.agents[d.met.id] != d.met || !could(d.met) {

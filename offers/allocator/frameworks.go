@@ -164,6 +164,7 @@ func (a *Allocator) named(id string, roles []string) []*client {
 }
 
 func (a *Allocator) configure(f *framework, o FrameworkOptions) {
+	a.revision++
 	f.caps, f.active = o.Capabilities, o.Active
 	for _, role := range o.Roles {
 		f.client(a, role).subscribed = true

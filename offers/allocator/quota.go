@@ -44,6 +44,7 @@ func (a *Allocator) SetQuota(now time.Time, name string, guarantees resource.Qua
 		a.quotas--
 	}
 	a.all, a.requota = true, true
+	a.revision++
 	a.release(r)
 }
 
