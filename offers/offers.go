@@ -137,6 +137,7 @@ func (m *Master) revive(f *framework, roles []string) {
 	}
 	f.suppressed = without(f.suppressed, f.orAll(roles))
 	m.allocator.Revive(m.now, f.id, f.orAll(roles))
+	m.demandAgain(f)
 	m.forgiveInverse(f)
 }
 

@@ -45,3 +45,11 @@ func (m *Master) demand(f *framework, list []*mesos.Request) {
 	f.requests = list
 	m.allocator.Request(m.now, f.id, requests)
 }
+
+// demandAgain holds what a framework asked for against roles that it has come to, or
+// wants offers of again, since.
+func (m *Master) demandAgain(f *framework) {
+	if len(f.requests) > 0 {
+		m.demand(f, f.requests)
+	}
+}

@@ -84,7 +84,7 @@ func (s *simulation) tellOperations(a *simAgent) {
 				OperationUuid: []byte(key), Status: o.update, LatestStatus: o.update}}}})
 		}
 	}
-	if a.link != 0 && a.registered && s.r.IntN(8) == 0 {
+	if a.link != 0 && a.registered && !s.sharing && s.r.IntN(8) == 0 {
 		a.lent = s.set([]string{"", "cpus{REV}:1", "cpus{REV}:3"}[s.r.IntN(3)])
 		s.w.do(FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Oversubscribed{
 			Oversubscribed: &protocol.Oversubscribed{Total: a.lent.Proto()}}}})
@@ -147,23 +147,6 @@ func (s *simulation) conversion(some []*mesos.Resource, role string) *mesos.Offe
 	return &mesos.Offer_Operation{Type: mesos.Offer_Operation_UNRESERVE.Enum(), Unreserve: &mesos.Offer_Operation_Unreserve{Resources: list}}
 }
 
-// convert has a framework convert some of an offer, with feedback or without.
-func (s *simulation) convert(f *simFramework, o *mesos.Offer) (ops []*mesos.Offer_Operation) {
-	if s.resting {
-		return nil
-	}
-	for range s.r.IntN(3) {
-		if op := s.conversion(o.GetResources(), o.GetAllocationInfo().GetRole()); op != nil {
-			if s.r.IntN(2) == 0 {
-				s.operations++
-				op.Id = &mesos.OperationID{Value: proto.String(fmt.Sprint("o", s.operations))}
-			}
-			ops = append(ops, op)
-		}
-	}
-	return ops
-}
-
 // govern has an operator convert resources, or change what roles may have.
 func (s *simulation) govern() {
 	role := simRoles[s.r.IntN(len(simRoles))]
@@ -189,45 +172,45 @@ func (s *simulation) govern() {
 	}
 }
 
-// change has a framework want other things than before.
+// change has a framework want other things than before, or ask about what it has.
 func (s *simulation) change(f *simFramework) {
 	call := &scheduler.Call{}
-	switch s.r.IntN(4) {
+	switch s.r.IntN(7) {
 	case 0:
-		f.roles = [][]string{{"a"}, {"b"}, {"a/b", "b"}, {"a", "b"}}[s.r.IntN(4)]
-		call.Type, call.UpdateFramework = scheduler.Call_UPDATE_FRAMEWORK.Enum(), &scheduler.Call_UpdateFramework{FrameworkInfo: f.info()}
+		call = s.rewish(f)
 	case 1:
-		call.Type, call.Suppress = scheduler.Call_SUPPRESS.Enum(), &scheduler.Call_Suppress{}
-	case 2:
+		call.Type, call.Suppress = scheduler.Call_SUPPRESS.Enum(), &scheduler.Call_Suppress{Roles: f.roles[:s.r.IntN(2)]}
+	case 2, 3:
 		call.Type, call.Revive = scheduler.Call_REVIVE.Enum(), &scheduler.Call_Revive{}
-	case 3:
-		call.Type, call.Request = scheduler.Call_REQUEST.Enum(), &scheduler.Call_Request{}
-		if s.r.IntN(2) == 0 {
-			call.Request.Requests = []*mesos.Request{{Resources: s.set("cpus:2").Proto()}}
+	case 4:
+		call = s.request(f)
+	case 5:
+		call.Type, call.Reconcile = scheduler.Call_RECONCILE.Enum(), &scheduler.Call_Reconcile{}
+	case 6:
+		ids := sortedKeys(f.alive)
+		if len(ids) == 0 {
+			return
 		}
+		call.Type, call.Kill = scheduler.Call_KILL.Enum(), &scheduler.Call_Kill{TaskId: taskID(ids[s.r.IntN(len(ids))])}
 	}
 	s.w.do(s.callOf(f, call))
 }
 
-// checkQuotas holds that who was just offered unreserved resources is within the
+// checkQuota holds that who was just offered unreserved resources is within the
 // limits of its role and of those above it, counted from what agents have.
-func (s *simulation) checkQuotas() {
-	m := s.w.core
-	for _, o := range s.offered {
-		mine := setOf(o.GetResources()...).Unreserved().NonRevocable()
-		for _, role := range simRoles {
-			if name := o.GetAllocationInfo().GetRole(); name != role && !resource.IsBelow(name, role) {
-				continue
-			}
-			for kind, limit := range m.facts.Quota(role).GetLimits() {
-				most := int64(limit.GetValue() * resource.Milli)
-				if now := s.charged(role, kind); mine.Scalar(kind) > 0 && now > most {
-					s.t.Fatalf("role %s was offered %s: it has %d thousandths of %s, the limit is %d", role, mine, now, kind, most)
-				}
+func (s *simulation) checkQuota(o *offer) {
+	mine := o.resources.Unreserved().NonRevocable()
+	for _, role := range simRoles {
+		if o.role != role && !resource.IsBelow(o.role, role) {
+			continue
+		}
+		for kind, limit := range s.w.core.facts.Quota(role).GetLimits() {
+			most := int64(limit.GetValue() * resource.Milli)
+			if now := s.charged(role, kind); mine.Scalar(kind) > 0 && now > most {
+				s.t.Fatalf("role %s was offered %s: it has %d thousandths of %s, the limit is %d", role, mine, now, kind, most)
 			}
 		}
 	}
-	s.offered = nil
 }
 
 // charged is what counts against a role's quota: what is reserved to it and those
@@ -247,8 +230,8 @@ func (s *simulation) charged(role, kind string) (sum int64) {
 // checkKept holds that conversions make and lose nothing.
 func (s *simulation) checkKept() {
 	for _, a := range sorted(s.w.core.agents) {
-		if got := a.total.Original(); !got.Equal(s.set(simResources)) {
-			s.t.Fatalf("agent %s has %s, that is %s and not %s", a.id, a.total, got, simResources)
+		if got, want := a.total.Original(), s.set(s.machine(a).resources); !got.Equal(want) {
+			s.t.Fatalf("agent %s has %s, that is %s and not %s", a.id, a.total, got, want)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package offers
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
@@ -23,6 +21,7 @@ type simAgent struct {
 	id          string
 	incarnation string
 	peer        string
+	machine     simMachine
 	tasks       map[string]*simTask
 	operations  map[string]*simOperation
 	total, lent resource.Set
@@ -48,6 +47,8 @@ type simFramework struct {
 	sessions int
 	dead     bool // torn down: it may not come back
 	roles    []string
+	lacks    mesos.FrameworkInfo_Capability_Type
+	wants    int             // of simConstraints
 	ended    map[string]bool // the operations whose end it was told
 }
 
@@ -158,7 +159,6 @@ func (s *simulation) event(f *simFramework, e *scheduler.Event) {
 		f.id = e.GetSubscribed().GetFrameworkId().GetValue()
 		clear(f.offers)
 	case scheduler.Event_OFFERS:
-		s.offered = append(s.offered, e.GetOffers().GetOffers()...)
 		for _, o := range e.GetOffers().GetOffers() {
 			f.offers[o.GetId().GetValue()] = o
 		}
@@ -201,9 +201,11 @@ func (s *simulation) callOf(f *simFramework, call *scheduler.Call) Input {
 
 func (f *simFramework) info() *mesos.FrameworkInfo {
 	info := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), FailoverTimeout: proto.Float64(f.failover), Roles: f.roles}
-	for _, c := range []mesos.FrameworkInfo_Capability_Type{mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_MULTI_ROLE,
-		mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT, mesos.FrameworkInfo_Capability_SHARED_RESOURCES, mesos.FrameworkInfo_Capability_REVOCABLE_RESOURCES} {
-		info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: c.Enum()})
+	for _, c := range append([]mesos.FrameworkInfo_Capability_Type{mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_MULTI_ROLE,
+		mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT}, simCapabilities...) {
+		if c != f.lacks {
+			info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: c.Enum()})
+		}
 	}
 	if f.id != "" {
 		info.Id = frameworkID(f.id)
@@ -214,14 +216,14 @@ func (f *simFramework) info() *mesos.FrameworkInfo {
 // wipe makes an agent one that knows nothing.
 func (a *simAgent) wipe(s *simulation) {
 	a.incarnation += "1"
-	a.total, a.lent, a.failed = s.set(simResources), resource.Set{}, false
+	a.total, a.lent, a.failed = s.set(a.machine.resources), resource.Set{}, false
 	clear(a.tasks)
 	clear(a.operations)
 }
 
 func (s *simulation) announce(f *simFramework, resume bool) {
 	info := f.info()
-	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{FrameworkInfo: info}}
+	call := &scheduler.Call{Type: scheduler.Call_SUBSCRIBE.Enum(), Subscribe: &scheduler.Call_Subscribe{FrameworkInfo: info, OfferConstraints: f.offerConstraints()}}
 	if f.id != "" {
 		call.FrameworkId = frameworkID(f.id)
 	}
@@ -238,8 +240,8 @@ func (s *simulation) announce(f *simFramework, resume bool) {
 
 func (s *simulation) register(a *simAgent) {
 	a.failed = false
-	r := &protocol.Register{Agent: &mesos.AgentInfo{Hostname: proto.String(a.peer), Resources: a.total.Proto()}, Incarnation: proto.String(a.incarnation),
-		Oversubscribed: a.lent.Proto()}
+	r := &protocol.Register{Agent: a.machine.info(a.peer), Incarnation: proto.String(a.incarnation), Oversubscribed: a.lent.Proto()}
+	r.Agent.Resources = a.total.Proto()
 	for _, c := range []mesos.AgentInfo_Capability_Type{mesos.AgentInfo_Capability_AGENT_DRAINING, mesos.AgentInfo_Capability_MULTI_ROLE,
 		mesos.AgentInfo_Capability_HIERARCHICAL_ROLE, mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_RESOURCE_PROVIDER,
 		mesos.AgentInfo_Capability_RESIZE_VOLUME, mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK} {
@@ -266,24 +268,4 @@ func (s *simulation) register(a *simAgent) {
 		}
 	}
 	s.w.do(FromAgent{a.link, &protocol.AgentToMaster{Message: &protocol.AgentToMaster_Register{Register: r}}})
-}
-
-func (s *simulation) accept(f *simFramework, o *mesos.Offer) {
-	launch := &mesos.Offer_Operation_Launch{}
-	for range 1 + s.r.IntN(3) {
-		s.tasks++
-		res := s.set("cpus:1;mem:100")
-		if some := o.GetResources(); s.r.IntN(3) == 0 { // whatever there is: reserved, revocable, a volume
-			res = setOf(some[s.r.IntN(len(some))]).Add(s.set("mem:10").Allocate(o.GetAllocationInfo().GetRole()))
-			if !setOf(some...).Contains(res) {
-				res = s.set("cpus:1;mem:100")
-			}
-		}
-		launch.TaskInfos = append(launch.TaskInfos, &mesos.TaskInfo{Name: proto.String("n"), TaskId: taskID(fmt.Sprintf("t%d", s.tasks)),
-			AgentId: o.GetAgentId(), Resources: res.Proto(), Command: &mesos.CommandInfo{Value: proto.String("true")}})
-	}
-	call := s.callOf(f, &scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: &scheduler.Call_Accept{OfferIds: []*mesos.OfferID{o.GetId()},
-		Operations: append(s.convert(f, o), &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch}), Filters: &mesos.Filters{RefuseSeconds: proto.Float64(1)}}})
-	f.calling[s.calls] = launch.TaskInfos
-	s.w.do(call)
 }

@@ -1,11 +1,14 @@
 package offers
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
@@ -26,23 +29,21 @@ type simulation struct {
 	tasks      int
 	operations int
 	volumes    int
-	resting    bool           // nothing new is wanted of agents but tasks
-	offered    []*mesos.Offer // in this step
+	resting    bool // nothing new is wanted of agents but tasks
+	sharing    bool // nor tasks
 	calls      uint64
+	leader     *Master // that was looked at last
+	checked    int     // how many of its offers
 }
-
-// What each agent has, and the roles that may have it.
-const simResources = "cpus:4;mem:1024;disk:20;ports:[31000-31009]"
-
-var simRoles = []string{"a", "b", "a/b"}
 
 func newSimulation(t *testing.T, seed uint64, tape *tape) *simulation {
 	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 2))}
-	s.w = newTapedWorld(t, Config{Seed: seed, OfferTimeout: time.Minute}, tape)
-	s.w.onEffect, s.w.onStep = s.effect, s.checkQuotas
-	for i := range 4 {
-		s.agents = append(s.agents, &simAgent{peer: fmt.Sprintf("p%d", i), incarnation: "1", tasks: map[string]*simTask{},
-			operations: map[string]*simOperation{}, total: s.set(simResources)})
+	s.w = newTapedWorld(t, Config{Seed: seed, OfferTimeout: time.Minute,
+		Info: &mesos.MasterInfo{Id: proto.String("m1"), Ip: proto.Uint32(0), Port: proto.Uint32(5050), Domain: domain("near/a")}}, tape)
+	s.w.onEffect, s.w.onStep, s.w.every = s.effect, s.checkOffers, 8
+	for i, machine := range simMachines {
+		s.agents = append(s.agents, &simAgent{peer: fmt.Sprintf("p%d", i), machine: machine, incarnation: "1", tasks: map[string]*simTask{},
+			operations: map[string]*simOperation{}, total: s.set(machine.resources)})
 	}
 	for range 2 {
 		s.gateways = append(s.gateways, &simGateway{})
@@ -173,8 +174,8 @@ func (s *simulation) work() {
 		}
 		for _, id := range sortedKeys(f.offers) {
 			o := f.offers[id]
-			if o == nil {
-				continue // rescinded meanwhile
+			if o == nil || s.sharing {
+				continue // rescinded meanwhile, or kept
 			}
 			delete(f.offers, id)
 			if s.r.IntN(3) == 0 {
@@ -253,17 +254,22 @@ func (s *simulation) live(rounds int) {
 	}
 }
 
+var (
+	seeds     = flag.Int("seeds", 6, "how many lives of the simulated cluster")
+	firstSeed = flag.Uint64("first-seed", 0, "of these lives")
+)
+
 func TestSimulatedCluster(t *testing.T) {
-	seeds := 12
-	if testing.Short() {
-		seeds = 4
-	}
-	for seed := range seeds {
+	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			s := newSimulation(t, uint64(seed), nil)
-			s.live(60)
+			t.Parallel()
+			s := newSimulation(t, *firstSeed+uint64(seed), nil)
+			s.live(120)
 			s.rest()
-			t.Logf("tasks %d states %v", s.tasks, s.tally())
+			if n := s.tally(); n[mesos.TaskState_TASK_FINISHED.String()] < s.tasks/2 {
+				t.Errorf("of %d tasks most did not finish: %v", s.tasks, n)
+			}
+			s.share()
 		})
 	}
 }
@@ -309,6 +315,9 @@ func (s *simulation) rest() {
 		}
 		if !known.total.Equal(a.total) || !known.revocable.Equal(a.lent) {
 			s.t.Errorf("agent %s has %s and lends %s, the core knows %s and %s", a.id, a.total, a.lent, known.total, known.revocable)
+		}
+		if used := known.allocated.Unallocate().NonShared().NonRevocable(); !known.capacity().Contains(used) {
+			s.t.Errorf("agent %s has %s, but %s is used", a.id, known.capacity(), used)
 		}
 		if len(known.tasks) != len(a.tasks) {
 			s.t.Errorf("agent %s: the core knows %d tasks, it has %d", a.id, len(known.tasks), len(a.tasks))

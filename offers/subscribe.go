@@ -341,6 +341,7 @@ func (m *Master) updateFramework(f *framework, info *mesos.FrameworkInfo, w wish
 		}
 	}
 	m.allocator.UpdateFramework(m.now, f.id, f.options())
+	m.demandAgain(f)
 	m.dirty.framework(f)
 }
 
