@@ -109,33 +109,36 @@ func (m *Master) hold(f *framework, l Link, msg *protocol.Call) bool {
 		return false
 	}
 	f.held = append(f.held, heldCall{l, msg})
+	m.holding.add(l, f)
 	return true
 }
 
 // answerHeld serves the calls that waited for a framework's stream.
 func (m *Master) answerHeld(f *framework) {
-	held := f.held
-	f.held = nil
-	for _, h := range held {
+	for _, h := range m.takeHeld(f) {
 		m.call(h.link, h.msg)
 	}
 }
 
 // refuseHeld ends the wait of calls whose stream is not coming back.
 func (m *Master) refuseHeld(f *framework) {
-	held := f.held
-	f.held = nil
-	for _, h := range held {
+	for _, h := range m.takeHeld(f) {
 		m.reply(h.link, h.msg.GetCallId(), statusForbidden, "Framework is not subscribed")
 	}
 }
 
+func (m *Master) takeHeld(f *framework) []heldCall {
+	held := f.held
+	f.held = nil
+	for _, h := range held {
+		m.holding.remove(h.link, f)
+	}
+	return held
+}
+
 // dropHeld forgets calls whose gateway is gone: there is nobody to answer.
 func (m *Master) dropHeld(l Link) {
-	for _, f := range m.frameworks {
-		if len(f.held) == 0 {
-			continue
-		}
+	for f := range m.holding[l] {
 		var rest []heldCall
 		for _, h := range f.held {
 			if h.link != l {
@@ -144,6 +147,7 @@ func (m *Master) dropHeld(l Link) {
 		}
 		f.held = rest
 	}
+	delete(m.holding, l)
 }
 
 // serve carries out a call that has passed all checks of who may make it.

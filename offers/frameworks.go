@@ -153,6 +153,9 @@ func (m *Master) recoverFramework(r *registry.Framework) {
 	f := m.addFramework(r.GetInfo())
 	f.admitted, f.recovered, f.expected, f.missed = true, true, r.GetSessionId(), r.GetMissedSessionId()
 	f.registered = m.now
+	if f.expected != "" {
+		m.expecting.add(f.expected, f)
+	}
 	m.allocator.AddFramework(m.now, f.id, f.options())
 	grace := m.now.Add(m.cfg.GatewayGrace)
 	if r.Deadline == nil {
@@ -277,6 +280,7 @@ func (m *Master) removeFramework(f *framework, done func()) {
 		killed.State = mesos.TaskState_TASK_KILLED.Enum()
 		m.publish(view.TaskEvent(killed, nil, true))
 		m.publish(view.TaskRemovedEvent(f.id, id, true))
+		m.lost.remove(f.unreachable[id].agent, f.unreachable[id])
 	}
 	for _, a := range agents {
 		m.removeExecutors(a, f.id)
@@ -286,6 +290,7 @@ func (m *Master) removeFramework(f *framework, done func()) {
 	}
 	m.orphanOperations(f)
 	delete(m.frameworks, f.id)
+	m.expecting.remove(f.expected, f)
 	m.dirty.forgetFramework(f)
 	m.forgetInverse(f)
 	m.allocator.RemoveFramework(f.id)
@@ -313,10 +318,8 @@ func (m *Master) agentsOf(f *framework) []*agent {
 			have[a.id] = a
 		}
 	}
-	for _, a := range m.agents {
-		if len(a.executors[f.id]) > 0 {
-			have[a.id] = a
-		}
+	for a := range m.executing[f.id] {
+		have[a.id] = a
 	}
 	return sorted(have)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -207,7 +208,7 @@ func (w *world) verify() error {
 	if w.verified++; w.verified%16 == 0 {
 		errs = append(errs, w.verifyRoles())
 	}
-	errs = append(errs, w.core.verifyAllocator())
+	errs = append(errs, w.core.verifyAllocator(), w.core.verifyIndexes())
 	return errors.Join(append(errs, w.verifyView())...)
 }
 
@@ -286,6 +287,45 @@ func (m *Master) verify() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// verifyIndexes checks that what is found by an index is what a look at everything
+// would find.
+func (m *Master) verifyIndexes() error {
+	executing, operating, lost := index[string, *agent]{}, index[string, *operation]{}, index[string, *task]{}
+	holding, expecting, upkept := index[Link, *framework]{}, index[string, *framework]{}, map[string]*agent{}
+	for _, a := range m.agents {
+		for f := range a.executors {
+			executing.add(f, a)
+		}
+		for _, o := range a.operations {
+			operating.add(o.framework, o)
+		}
+		if a.upkeep != nil {
+			upkept[a.id] = a
+		}
+	}
+	for _, f := range m.frameworks {
+		for _, t := range f.unreachable {
+			lost.add(t.agent, t)
+		}
+		for _, h := range f.held {
+			holding.add(h.link, f)
+		}
+		if f.recovered && f.expected != "" {
+			expecting.add(f.expected, f)
+		}
+	}
+	for name, same := range map[string]bool{
+		"executing": reflect.DeepEqual(executing, m.executing), "operating": reflect.DeepEqual(operating, m.operating),
+		"lost": reflect.DeepEqual(lost, m.lost), "holding": reflect.DeepEqual(holding, m.holding),
+		"expecting": reflect.DeepEqual(expecting, m.expecting), "upkept": reflect.DeepEqual(upkept, m.upkept),
+	} {
+		if !same {
+			return fmt.Errorf("the index %q does not hold what there is", name)
+		}
+	}
+	return nil
 }
 
 // verifyAllocator checks that the allocator accounts for what the core knows, and

@@ -142,8 +142,8 @@ func (m *Master) rescindInverse(o *inverseOffer) {
 // inverseTo returns a framework's outstanding inverse offers, the oldest first.
 func (m *Master) inverseTo(f *framework) []*inverseOffer {
 	var out []*inverseOffer
-	for _, o := range m.inverse {
-		if o.framework == f {
+	for _, a := range m.upkept {
+		if o := a.upkeep.asked[f.id]; o != nil {
 			out = append(out, o)
 		}
 	}
@@ -170,19 +170,14 @@ func (m *Master) dropUpkeep(a *agent) {
 		m.timers.stop(t)
 	}
 	a.upkeep = nil
+	delete(m.upkept, a.id)
 	delete(m.owed, a.id)
 	m.dirty.maintenance = true
 }
 
 // forgiveInverse ends what a framework has refused; it is asked again.
 func (m *Master) forgiveInverse(f *framework) {
-	if len(m.windows) == 0 {
-		return
-	}
-	for _, a := range m.agents {
-		if a.upkeep == nil {
-			continue
-		}
+	for _, a := range m.upkept {
 		m.timers.stop(a.upkeep.refused[f.id])
 		delete(a.upkeep.refused, f.id)
 		m.oweInverse(a)
@@ -192,8 +187,8 @@ func (m *Master) forgiveInverse(f *framework) {
 // forgetInverse forgets what a framework that ends has answered.
 func (m *Master) forgetInverse(f *framework) {
 	m.forgiveInverse(f)
-	for _, a := range m.agents {
-		if a.upkeep != nil && a.upkeep.answers[f.id] != nil {
+	for _, a := range m.upkept {
+		if a.upkeep.answers[f.id] != nil {
 			delete(a.upkeep.answers, f.id)
 			m.dirty.maintenance = true
 		}

@@ -145,6 +145,7 @@ func (m *Master) plan(a *agent) {
 	m.dropUpkeep(a)
 	if next != nil {
 		a.upkeep = newUpkeep(next)
+		m.upkept[a.id] = a
 		m.oweInverse(a)
 	}
 	m.dirty.maintenance = true
@@ -162,10 +163,7 @@ func hostOf(address string) string {
 // maintenanceFact returns the schedule and its status as the view shows them.
 func (m *Master) maintenanceFact() *protocol.ViewEvent_Maintenance {
 	on := map[registry.MachineKey][]*agent{}
-	for _, a := range sorted(m.agents) {
-		if a.upkeep == nil {
-			continue
-		}
+	for _, a := range sorted(m.upkept) {
 		for _, key := range registry.KeysOf(a.info.GetHostname(), hostOf(a.address)) {
 			on[key] = append(on[key], a)
 		}

@@ -40,6 +40,14 @@ type Master struct {
 	owed       map[string]*agent                             // see oweInverse
 	windows    map[registry.MachineKey]*mesos.Unavailability // of the maintenance schedule
 	removals   pace
+
+	executing index[string, *agent]     // agents with executors, by framework
+	operating index[string, *operation] // operations, by framework, known or not
+	lost      index[string, *task]      // tasks of unreachable agents that frameworks remember, by agent
+	holding   index[Link, *framework]   // those with calls that wait, by the link of these
+	expecting index[string, *framework] // those that may be resumed, by session, as the registry had them at the start
+	upkept    map[string]*agent         // those with maintenance ahead
+
 	principals map[string]*bucket // of those with a rate of their own
 	others     bucket             // of all other principals together
 
@@ -85,6 +93,12 @@ func New(cfg Config, facts *registry.State) *Master {
 		owed:       map[string]*agent{},
 		windows:    windowsOf(facts.MaintenanceSchedule()),
 		removals:   pace{every: cfg.AgentRemovalInterval},
+		executing:  index[string, *agent]{},
+		operating:  index[string, *operation]{},
+		lost:       index[string, *task]{},
+		holding:    index[Link, *framework]{},
+		expecting:  index[string, *framework]{},
+		upkept:     map[string]*agent{},
 		principals: map[string]*bucket{},
 		allocator: allocator.New(allocator.Config{
 			AllocationInterval: cfg.AllocationInterval, Seed: cfg.Seed, MinAllocatable: cfg.MinAllocatable, Split: cfg.Split,

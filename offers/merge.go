@@ -174,7 +174,7 @@ func (m *Master) adoptTask(a *agent, f *framework, msg *mesos.Task) *task {
 	}
 	if lost := f.unreachable[t.id]; lost != nil && lost.agent == a.id {
 		t.kill = lost.kill
-		f.forgetLost(t.id)
+		m.forgetLost(f, t.id)
 	}
 	m.addTask(a, t)
 	return t

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -73,6 +74,7 @@ func (m *Master) applyOperation(a *agent, f *framework, info *mesos.Offer_Operat
 // that had not heard of the first accepted another.
 func (m *Master) addOperation(a *agent, o *operation) {
 	a.operations[o.uuid] = o
+	m.operating.add(o.framework, o)
 	if f := m.frameworks[o.framework]; f != nil && o.id() != "" {
 		f.operations[o.id()] = append(f.operations[o.id()], o)
 	}
@@ -81,22 +83,23 @@ func (m *Master) addOperation(a *agent, o *operation) {
 
 // adoptOperations gives a framework those that agents had of it before it was known.
 func (m *Master) adoptOperations(f *framework) {
-	var found []*operation
-	for _, a := range m.agents {
-		for _, o := range a.operations {
-			if o.framework == f.id && o.id() != "" {
-				found = append(found, o)
-			}
+	for _, o := range m.operationsOf(f) {
+		if o.id() != "" {
+			f.operations[o.id()] = append(f.operations[o.id()], o)
 		}
 	}
-	slices.SortFunc(found, func(x, y *operation) int { return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.uuid, y.uuid)) })
-	for _, o := range found {
-		f.operations[o.id()] = append(f.operations[o.id()], o)
-	}
+}
+
+// operationsOf returns a framework's operations, by agent and UUID.
+func (m *Master) operationsOf(f *framework) []*operation {
+	return slices.SortedFunc(maps.Keys(m.operating[f.id]), func(x, y *operation) int {
+		return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.uuid, y.uuid))
+	})
 }
 
 func (m *Master) removeOperation(a *agent, o *operation) {
 	delete(a.operations, o.uuid)
+	m.operating.remove(o.framework, o)
 	if f := m.frameworks[o.framework]; f != nil && o.id() != "" {
 		if left := slices.DeleteFunc(f.operations[o.id()], func(x *operation) bool { return x == o }); len(left) > 0 {
 			f.operations[o.id()] = left
@@ -309,13 +312,11 @@ func (m *Master) loseOperations(a *agent, state mesos.OperationState, text strin
 // orphanOperations lets go of a framework's operations: nobody will acknowledge
 // what their agents say of them, so it is done here.
 func (m *Master) orphanOperations(f *framework) {
-	for _, a := range sorted(m.agents) {
-		for _, uuid := range sortedKeys(a.operations) {
-			o := a.operations[uuid]
-			if n := len(o.msg.GetStatuses()); o.framework == f.id && a.link != nil && n > 0 && o.state().Terminal() {
-				m.acknowledgeOperation(a, []byte(uuid), o.msg.GetStatuses()[n-1])
-				m.removeOperation(a, o)
-			}
+	for _, o := range m.operationsOf(f) {
+		a := m.agents[o.agent]
+		if n := len(o.msg.GetStatuses()); a.link != nil && n > 0 && o.state().Terminal() {
+			m.acknowledgeOperation(a, []byte(o.uuid), o.msg.GetStatuses()[n-1])
+			m.removeOperation(a, o)
 		}
 	}
 }

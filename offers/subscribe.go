@@ -45,7 +45,7 @@ func (m *Master) subscribe(l *link, msg *protocol.Subscribe) {
 		return
 	}
 	if info.GetId().GetValue() == "" {
-		if f := m.expecting(id); f != nil { // admitted by a leader that could not say so any more
+		if f := m.expected(id); f != nil { // admitted by a leader that could not say so any more
 			m.resubscribe(l, id, f, withID(info, f.id), wishes)
 			return
 		}
@@ -78,11 +78,11 @@ func (m *Master) subscription(msg *protocol.Subscribe, call *scheduler.Call_Subs
 	return info, w, err
 }
 
-// expecting returns the framework that the registry says has this session.
-func (m *Master) expecting(session string) *framework {
+// expected returns the framework that the registry says has this session.
+func (m *Master) expected(session string) *framework {
 	var first *framework // two may have had one, one after the other
-	for _, f := range m.frameworks {
-		if f.session == nil && f.expected == session && f.recovered && (first == nil || f.id < first.id) {
+	for f := range m.expecting[session] {
+		if f.session == nil && f.recovered && (first == nil || f.id < first.id) {
 			first = f
 		}
 	}
@@ -211,6 +211,7 @@ func (m *Master) proposeConnected(f *framework, s *session, greet bool) {
 // begin starts a session that the registry knows of.
 func (m *Master) begin(f *framework, greet bool) {
 	s := f.session
+	m.expecting.remove(f.expected, f)
 	f.recovered, f.awaited, f.expected = false, false, s.id
 	waiting := s.outbox
 	s.begun, s.outbox = true, nil

@@ -200,6 +200,7 @@ func (m *Master) addExecutor(a *agent, f *framework, info *mesos.ExecutorInfo, r
 	id := info.GetExecutorId().GetValue()
 	if a.executors[f.id] == nil {
 		a.executors[f.id] = map[string]*executor{}
+		m.executing.add(f.id, a)
 	}
 	a.executors[f.id][id] = &executor{info: info, resources: res}
 	m.use(a, f, res)
@@ -214,6 +215,7 @@ func (m *Master) removeExecutor(a *agent, framework, id string) bool {
 	delete(a.executors[framework], id)
 	if len(a.executors[framework]) == 0 {
 		delete(a.executors, framework)
+		m.executing.remove(framework, a)
 	}
 	m.free(a, m.frameworks[framework], e.resources)
 	m.recover(framework, a.id, e.resources, nil)

@@ -75,27 +75,32 @@ func (m *Master) detach(a *agent, reason string) {
 
 // agentLost tells every framework that an agent is lost.
 func (m *Master) agentLost(id string) {
+	failure := &scheduler.Event{
+		Type: scheduler.Event_FAILURE.Enum(), Failure: &scheduler.Event_Failure{AgentId: agentID(id)},
+	}
 	for _, f := range sorted(m.frameworks) {
-		m.event(f, &scheduler.Event{
-			Type: scheduler.Event_FAILURE.Enum(), Failure: &scheduler.Event_Failure{AgentId: agentID(id)},
-		})
+		m.event(f, failure)
 	}
 }
 
 // rememberLost keeps a task of an unreachable agent, and forgets the oldest of too many.
 func (m *Master) rememberLost(f *framework, t *task) {
-	if f.unreachable[t.id] == nil {
+	if was := f.unreachable[t.id]; was == nil {
 		f.lost = append(f.lost, t.id)
+	} else {
+		m.lost.remove(was.agent, was)
 	}
 	f.unreachable[t.id] = t
+	m.lost.add(t.agent, t)
 	for len(f.lost) > max(0, m.cfg.MaxUnreachableTasks) {
 		m.publish(view.TaskRemovedEvent(f.id, f.lost[0], true))
-		f.forgetLost(f.lost[0])
+		m.forgetLost(f, f.lost[0])
 	}
 }
 
 // forgetLost forgets that a task's agent is unreachable.
-func (f *framework) forgetLost(id string) {
+func (m *Master) forgetLost(f *framework, id string) {
+	m.lost.remove(f.unreachable[id].agent, f.unreachable[id])
 	delete(f.unreachable, id)
 	if i := slices.Index(f.lost, id); i >= 0 {
 		f.lost = slices.Delete(f.lost, i, i+1)
@@ -115,13 +120,17 @@ func (m *Master) welcomeBack(a *agent, found []*task) {
 		describe(s, t)
 		m.tell(f, s)
 	}
-	for _, f := range sorted(m.frameworks) {
+	bereft := map[string]*framework{}
+	for t := range m.lost[a.id] {
+		bereft[t.framework] = m.frameworks[t.framework]
+	}
+	for _, f := range sorted(bereft) {
 		for _, id := range slices.Clone(f.lost) {
 			t := f.unreachable[id]
 			if t.agent != a.id {
 				continue
 			}
-			f.forgetLost(id)
+			m.forgetLost(f, id)
 			s := m.status(id, a.id, t.executorID, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_RECONCILIATION,
 				"Unreachable agent reregistered without the task")
 			gone := copyTask(t.msg)
