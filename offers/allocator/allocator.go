@@ -97,6 +97,7 @@ type Allocator struct {
 	patience  moment // until when
 	expiries  expiries
 	filters   int // that are in force
+	forgiven  int // that are not any more, and still there
 	scratch   scratch
 	held      []resource.Set // memory that recompute uses again
 }

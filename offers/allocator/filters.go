@@ -72,11 +72,11 @@ func (a *Allocator) refuse(c *client, ag *agent, refused resource.Set, refuse ti
 			r.bits = append(r.bits, 0)
 		}
 		r.bits[c.slot/64] |= 1 << (c.slot % 64)
-		c.filters++
+		a.slots.filters[c.slot]++
 		a.filters++
 	}
 	a.expiries.push(expiry{until, r, c.slot})
-	if len(a.expiries) > 2*a.filters+1024 {
+	if len(a.expiries) > 2*(a.filters+a.forgiven)+1024 {
 		a.expiries.compact()
 	}
 }
@@ -93,31 +93,54 @@ func (ag *agent) refusal(refused resource.Set) *refusal {
 }
 
 // drop ends a client's filter, if there is one.
-func (a *Allocator) drop(r *refusal, slot uint32) bool {
+func (a *Allocator) drop(r *refusal, slot uint32) {
 	i, found := r.find(slot)
 	if !found {
-		return false
+		return
 	}
 	r.members = slices.Delete(r.members, i, i+1)
 	r.bits[slot/64] &^= 1 << (slot % 64)
-	a.slots.clients[slot].filters--
-	a.filters--
+	if a.slots.clients[slot] != nil {
+		a.filters--
+	} else {
+		a.forgiven--
+	}
+	a.slots.drop(slot)
 	if len(r.members) == 0 {
 		r.agent.refusals = slices.DeleteFunc(r.agent.refusals, func(o *refusal) bool { return o == r })
 	}
-	return true
 }
 
-// forgive ends all filters of a client.
+// forgive ends all filters of a client: by another slot, for these may be on every
+// agent there is. Those of the old one mean nothing any more. They are dropped when
+// they end, or all together once there are more of them than of those in force.
 func (a *Allocator) forgive(c *client) {
+	n := a.slots.filters[c.slot]
+	if n == 0 {
+		return
+	}
+	a.slots.remove(c)
+	a.slots.add(c)
+	a.filters -= n
+	a.forgiven += n
+	if a.forgiven > a.filters+512 || a.slots.retired > a.slots.taken()+64 {
+		a.sweep()
+	}
+}
+
+// sweep drops all filters that were forgiven.
+func (a *Allocator) sweep() {
 	for _, ag := range a.list {
-		if c.filters == 0 {
-			return
-		}
 		for i := len(ag.refusals) - 1; i >= 0; i-- {
-			a.drop(ag.refusals[i], c.slot)
+			r := ag.refusals[i]
+			for j := len(r.members) - 1; j >= 0; j-- {
+				if slot := r.members[j].slot; a.slots.clients[slot] == nil {
+					a.drop(r, slot)
+				}
+			}
 		}
 	}
+	a.expiries.compact()
 }
 
 // forget ends all filters on an agent.
@@ -134,7 +157,11 @@ func (a *Allocator) forget(ag *agent) {
 func (a *Allocator) expire() {
 	for len(a.expiries) > 0 && a.expiries[0].until <= a.now {
 		e := a.expiries.pop()
-		if e.current() && a.drop(e.refusal, e.slot) {
+		if !e.current() {
+			continue
+		}
+		inForce := a.slots.clients[e.slot] != nil
+		if a.drop(e.refusal, e.slot); inForce {
 			a.touch(e.refusal.agent)
 		}
 	}

@@ -24,7 +24,7 @@ type client struct {
 	item
 	framework  *framework
 	role       *role
-	slot       uint32 // its bit in refusals
+	slot       uint32 // its bit in refusals; another one once these are forgiven
 	subscribed bool
 	suppressed bool
 	fresh      bool                  // may have become entitled since the last run
@@ -32,14 +32,19 @@ type client struct {
 	screen     *screen               // its constraints, nil: none
 	demand     *demand               // what it asked for, nil: anything
 	holds      int                   // agents on which it has something
-	filters    int
 }
 
-// slots numbers clients densely.
+// slots numbers clients densely. The slot of a client that is gone, or has another
+// one now, is given anew when the last of its filters is dropped.
 type slots struct {
-	clients []*client
+	clients []*client // nil: free, or given up
+	filters []int     // of each slot
 	free    []uint32
+	retired int // neither free nor a client's
 }
+
+// taken is how many are a client's.
+func (s *slots) taken() int { return len(s.clients) - len(s.free) - s.retired }
 
 func (s *slots) add(c *client) {
 	if n := len(s.free); n > 0 {
@@ -48,12 +53,24 @@ func (s *slots) add(c *client) {
 		return
 	}
 	c.slot = uint32(len(s.clients))
-	s.clients = append(s.clients, c)
+	s.clients, s.filters = append(s.clients, c), append(s.filters, 0)
 }
 
 func (s *slots) remove(c *client) {
 	s.clients[c.slot] = nil
-	s.free = append(s.free, c.slot)
+	if s.filters[c.slot] == 0 {
+		s.free = append(s.free, c.slot)
+	} else {
+		s.retired++
+	}
+}
+
+// drop counts a filter of a slot that is no more.
+func (s *slots) drop(slot uint32) {
+	if s.filters[slot]--; s.filters[slot] == 0 && s.clients[slot] == nil {
+		s.free = append(s.free, slot)
+		s.retired--
+	}
 }
 
 // AddFramework adds a framework. What agents have already said of it is its.

@@ -164,7 +164,7 @@ func (a *Allocator) verifyCharges() error {
 
 // verifyFilters holds that refusals, their bits and counters agree, and all end.
 func (a *Allocator) verifyFilters() error {
-	filters, byClient := 0, map[uint32]int{}
+	filters, forgiven, bySlot := 0, 0, map[uint32]int{}
 	for _, ag := range a.list {
 		for _, r := range ag.refusals {
 			set := 0
@@ -175,8 +175,12 @@ func (a *Allocator) verifyFilters() error {
 				return fmt.Errorf("agent %s: %d bits, %d members", ag.id, set, len(r.members))
 			}
 			for _, m := range r.members {
-				byClient[m.slot]++
-				filters++
+				bySlot[m.slot]++
+				if a.slots.clients[m.slot] != nil {
+					filters++
+				} else {
+					forgiven++
+				}
 				if !r.has(m.slot) || !slices.ContainsFunc(a.expiries, func(e expiry) bool {
 					return e.refusal == r && e.slot == m.slot && e.until == m.until
 				}) {
@@ -185,13 +189,20 @@ func (a *Allocator) verifyFilters() error {
 			}
 		}
 	}
+	retired := 0
 	for slot, c := range a.slots.clients {
-		if c != nil && (c.filters != byClient[uint32(slot)] || !c.framework.active && c.filters > 0) {
-			return fmt.Errorf("%s has %d filters, not %d", c.framework.id, byClient[uint32(slot)], c.filters)
+		n := a.slots.filters[slot]
+		free := slices.Contains(a.slots.free, uint32(slot))
+		if n != bySlot[uint32(slot)] || c != nil && !c.framework.active && n > 0 || free != (c == nil && n == 0) {
+			return fmt.Errorf("slot %d, free %t: %d filters, not %d", slot, free, bySlot[uint32(slot)], n)
+		}
+		if c == nil && n > 0 {
+			retired++
 		}
 	}
-	if filters != a.filters {
-		return fmt.Errorf("%d filters, not %d", filters, a.filters)
+	if filters != a.filters || forgiven != a.forgiven || retired != a.slots.retired {
+		return fmt.Errorf("%d filters, not %d; %d forgiven, not %d; %d slots retired, not %d",
+			filters, a.filters, forgiven, a.forgiven, retired, a.slots.retired)
 	}
 	return nil
 }
