@@ -49,6 +49,24 @@ func TestWhatIsDeclinedIsOfferedAgainWhileOthersRead(t *testing.T) {
 	}
 }
 
+func TestWhatAnEventTakesInAClusterThatGrows(t *testing.T) {
+	small, err := Growth{Agents: 100, Frameworks: 60, Events: 20}.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := Growth{Agents: 2000, Frameworks: 60, Events: 20}.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range small.Events {
+		l := large.Events[i]
+		t.Logf("%-18s %6.1f and %6.1f allocations, %7.0f and %7.0f bytes", s.Name, s.Allocations, l.Allocations, s.Bytes, l.Bytes)
+		if touchesMore := s.Name == "framework removed"; !touchesMore && (l.Allocations > 1.2*s.Allocations+5 || l.Bytes > 1.5*s.Bytes+2000) {
+			t.Errorf("%s: %.1f allocations and %.0f bytes with 2000 agents, %.1f and %.0f with 100", s.Name, l.Allocations, l.Bytes, s.Allocations, s.Bytes)
+		}
+	}
+}
+
 // BenchmarkFailover is a failover of 40,000 agents with 10 tasks each.
 func BenchmarkFailover(b *testing.B) {
 	for name, w := range map[string]Failover{
