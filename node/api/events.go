@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,9 @@ func (a *operatorAPI) subscribe(w http.ResponseWriter, r *http.Request, out code
 	defer leave()
 	st := newStream(w, out)
 	known := newSeen(watch.Snapshot)
-	err = st.send(subscribed(watch.Snapshot), operatorHeartbeat)
+	if err = a.subscribed(ctx, st, watch.Snapshot); err == nil {
+		err = st.send(operatorHeartbeat)
+	}
 	watch.Snapshot = nil // of a large cluster it is not kept for the stream's life
 	beat := time.NewTicker(heartbeatInterval)
 	defer beat.Stop()
@@ -97,14 +100,24 @@ func messagesOf(events []*master.Event) []proto.Message {
 
 var operatorHeartbeat = &master.Event{Type: master.Event_HEARTBEAT.Enum()}
 
-func subscribed(v *view.View) *master.Event {
-	return &master.Event{
-		Type: master.Event_SUBSCRIBED.Enum(),
-		Subscribed: &master.Event_Subscribed{
-			GetState:                 v.GetState(),
-			HeartbeatIntervalSeconds: proto.Float64(heartbeatInterval.Seconds()),
-		},
+// subscribed sends the first event of a stream, which tells of the whole cluster.
+func (a *operatorAPI) subscribed(ctx context.Context, st *stream, v *view.View) error {
+	var record []byte
+	err := a.answers.make(ctx, "", func(e *encoding) error {
+		t := newTree(st.out, e)
+		t.put(t.fields(nil, &master.Event{Type: master.Event_SUBSCRIBED.Enum()}))
+		t.message(fieldSubscribed, func() {
+			t.message(fieldSubscribedState, func() { writeState(t, v) })
+			t.put(t.fields(nil, &master.Event_Subscribed{HeartbeatIntervalSeconds: proto.Float64(heartbeatInterval.Seconds())}))
+		})
+		body, err := t.body()
+		record = slices.Concat(body...)
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	return st.w.Write(record)
 }
 
 // maxSubscribers is how many operator streams there may be; the oldest gives way.

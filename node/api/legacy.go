@@ -93,20 +93,16 @@ func (w *writer) tasks(list []*mesos.Task) {
 	w.close(']')
 }
 
-func (w *writer) offers(list []*mesos.Offer) {
-	w.open('[')
-	for _, o := range list {
-		w.open('{')
-		w.key("id").str(o.GetId().GetValue())
-		w.key("framework_id").str(o.GetFrameworkId().GetValue())
-		w.key("slave_id").str(o.GetAgentId().GetValue())
-		if o.AllocationInfo != nil {
-			w.key("allocation_info").message(o.GetAllocationInfo())
-		}
-		w.key("resources").resources(o.GetResources())
-		w.close('}')
+func (w *writer) offer(o *mesos.Offer) {
+	w.open('{')
+	w.key("id").str(o.GetId().GetValue())
+	w.key("framework_id").str(o.GetFrameworkId().GetValue())
+	w.key("slave_id").str(o.GetAgentId().GetValue())
+	if o.AllocationInfo != nil {
+		w.key("allocation_info").message(o.GetAllocationInfo())
 	}
-	w.close(']')
+	w.key("resources").resources(o.GetResources())
+	w.close('}')
 }
 
 // roles writes a framework's roles in the form that it chose.

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
-	"muster/offers/mesos/master"
 	"muster/offers/protocol"
 	"muster/offers/view"
 )
@@ -325,13 +324,17 @@ func BenchmarkState(b *testing.B) {
 			b.SetBytes(int64(size(out.chunks())))
 		}
 	})
-	b.Run("GET_STATE", func(b *testing.B) {
-		for b.Loop() {
-			out, err := jsonCodec.append(nil, &master.Response{GetState: v.GetState()})
-			if err != nil {
-				b.Fatal(err)
+	for _, c := range []codec{jsonCodec, protobufCodec} {
+		b.Run("GET_STATE "+c.media, func(b *testing.B) {
+			for b.Loop() {
+				t := newTree(c, nil)
+				writeState(t, v)
+				body, err := t.body()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(size(body)))
 			}
-			b.SetBytes(int64(len(out)))
-		}
-	})
+		})
+	}
 }

@@ -45,7 +45,7 @@ func (m *masterAPI) readMaintenance(w http.ResponseWriter, r *http.Request, pick
 			return err
 		}
 	}
-	return m.read(func(out *writer, _ *http.Request, v *view.View) error {
+	return m.read("", func(out *writer, _ *http.Request, v *view.View) error {
 		out.message(pick(v))
 		return nil
 	})(w, r)

@@ -30,22 +30,24 @@ type masterAPI struct {
 	cfg     Config
 	gateway *Gateway
 	views   Views
+	answers *answers
 }
 
 // Master returns the handler of the cluster's API, which every node serves.
 // extra adds muster's own endpoints by pattern. It declares the gateway's
 // metrics in set, so a set may be given once.
 func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, extra map[string]http.Handler, _ *slog.Logger) http.Handler {
-	m := &masterAPI{cfg: cfg, gateway: g, views: v}
+	whole := newAnswers()
+	m := &masterAPI{cfg: cfg, gateway: g, views: v, answers: whole}
 	mux := newMux()
 	mux.Handle("/api/v1/scheduler", &schedulerAPI{gateway: g})
-	mux.Handle("/api/v1", &operatorAPI{gateway: g, views: v, files: files, metrics: set, cfg: cfg})
-	mux.handle("/state", m.read(m.state))
-	mux.handle("/state-summary", m.read(m.summary))
-	mux.handle("/slaves", m.read(m.slaves))
-	mux.handle("/frameworks", m.read(m.frameworks))
-	mux.handle("/tasks", m.read(m.tasks))
-	mux.handle("/roles", m.read(m.roles))
+	mux.Handle("/api/v1", &operatorAPI{gateway: g, views: v, files: files, metrics: set, cfg: cfg, answers: whole})
+	mux.handle("/state", m.read("/state", m.state))
+	mux.handle("/state-summary", m.read("", m.summary))
+	mux.handle("/slaves", m.read("/slaves", m.slaves))
+	mux.handle("/frameworks", m.read("/frameworks", m.frameworks))
+	mux.handle("/tasks", m.read("", m.tasks))
+	mux.handle("/roles", m.read("", m.roles))
 	mux.handle("/redirect", m.redirect)
 	mux.handle("/teardown", m.teardown)
 	mux.handle("/quota", m.quota)
@@ -69,21 +71,35 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	return alias("/master", guard(cfg.Auth, "mesos-master-readwrite", mux))
 }
 
-// read answers with what build writes of the cluster's view.
-func (m *masterAPI) read(build func(*writer, *http.Request, *view.View) error) func(http.ResponseWriter, *http.Request) error {
+// read answers with what build writes of the cluster's view. The parts of answers to
+// queries that ask for all are kept, if these are of a kind.
+func (m *masterAPI) read(kind string, build func(*writer, *http.Request, *view.View) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
-		defer cancel()
-		v, err := m.views.Snapshot(ctx)
+		kind := kind
+		if r.URL.RawQuery != "" {
+			kind = ""
+		}
+		v, err := snapshot(r.Context(), m.views)
 		if err != nil {
 			return err
 		}
 		var out writer
-		if err := build(&out, r, v); err != nil {
+		err = m.answers.make(r.Context(), kind, func(e *encoding) error {
+			out.enc = e
+			return build(&out, r, v)
+		})
+		if err != nil {
 			return err
 		}
 		return writeEncoded(w, r, out.chunks()...)
 	}
+}
+
+// snapshot returns a view of the cluster as it is now.
+func snapshot(ctx context.Context, v Views) (*view.View, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readWait, ErrNoLeader)
+	defer cancel()
+	return v.Snapshot(ctx)
 }
 
 // redirect answers with this very node: every peer serves everything.

@@ -32,6 +32,7 @@ type operatorAPI struct {
 	views       Views
 	files       *Files
 	metrics     *metrics.Set
+	answers     *answers
 	subscribers subscribers
 }
 
@@ -62,6 +63,9 @@ func (a *operatorAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	case master.Call_SUBSCRIBE:
 		return a.subscribe(w, r, out)
 	}
+	if write := wholes[call.GetType()]; write != nil {
+		return a.whole(w, r, out, call.GetType(), write)
+	}
 	if build := reads[call.GetType()]; build != nil {
 		return a.read(w, r, out, call.GetType(), build)
 	}
@@ -85,15 +89,34 @@ func (a *operatorAPI) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *operatorAPI) read(w http.ResponseWriter, r *http.Request, out codec, t master.Call_Type, build func(*view.View) *master.Response) error {
-	ctx, cancel := context.WithTimeoutCause(r.Context(), readWait, ErrNoLeader)
-	defer cancel()
-	v, err := a.views.Snapshot(ctx)
+	v, err := snapshot(r.Context(), a.views)
 	if err != nil {
 		return err
 	}
 	response := build(v)
 	response.Type = responseType(t)
 	return writeMessage(w, out, response)
+}
+
+// whole answers with a tree of the cluster's view.
+func (a *operatorAPI) whole(w http.ResponseWriter, r *http.Request, out codec, call master.Call_Type, write func(tree, *view.View)) error {
+	v, err := snapshot(r.Context(), a.views)
+	if err != nil {
+		return err
+	}
+	var body [][]byte
+	err = a.answers.make(r.Context(), call.String()+" "+out.media, func(e *encoding) (err error) {
+		t := newTree(out, e)
+		t.put(t.fields(nil, &master.Response{Type: responseType(call)}))
+		t.message(fieldOf(&master.Response{}, strings.ToLower(call.String())), func() { write(t, v) })
+		body, err = t.body()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	writeBody(w, http.StatusOK, out.media, body...)
+	return nil
 }
 
 // missing names the payload that a call of type t asks for and lacks: the field
@@ -112,23 +135,8 @@ func responseType(t master.Call_Type) *master.Response_Type {
 	return master.Response_Type(master.Response_Type_value[t.String()]).Enum()
 }
 
-// reads are the calls that a view answers.
+// reads are the calls that a view answers, but for the wholes.
 var reads = map[master.Call_Type]func(*view.View) *master.Response{
-	master.Call_GET_STATE: func(v *view.View) *master.Response {
-		return &master.Response{GetState: v.GetState()}
-	},
-	master.Call_GET_AGENTS: func(v *view.View) *master.Response {
-		return &master.Response{GetAgents: v.GetAgents()}
-	},
-	master.Call_GET_FRAMEWORKS: func(v *view.View) *master.Response {
-		return &master.Response{GetFrameworks: v.GetFrameworks()}
-	},
-	master.Call_GET_EXECUTORS: func(v *view.View) *master.Response {
-		return &master.Response{GetExecutors: v.GetExecutors()}
-	},
-	master.Call_GET_TASKS: func(v *view.View) *master.Response {
-		return &master.Response{GetTasks: v.GetTasks()}
-	},
 	master.Call_GET_ROLES: func(v *view.View) *master.Response {
 		return &master.Response{GetRoles: v.GetRoles()}
 	},

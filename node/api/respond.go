@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
@@ -29,7 +30,10 @@ func writeBody(w http.ResponseWriter, code int, media string, body ...[]byte) {
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(size(body)))
 	w.WriteHeader(code)
-	_ = writeAll(Paced(w), body) // the client may have gone
+	out := bufio.NewWriterSize(Paced(w), min(size(body), writeChunk))
+	if writeAll(out, body) == nil {
+		_ = out.Flush() // the client may have gone
+	}
 }
 
 func size(chunks [][]byte) (n int) {

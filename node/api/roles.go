@@ -92,7 +92,7 @@ func (m *masterAPI) quota(w http.ResponseWriter, r *http.Request) error {
 		}
 		return m.operate(w, r, &master.Call{Type: master.Call_REMOVE_QUOTA.Enum(), RemoveQuota: &master.Call_RemoveQuota{Role: proto.String(role)}})
 	}
-	return m.read(func(w *writer, _ *http.Request, v *view.View) error {
+	return m.read("", func(w *writer, _ *http.Request, v *view.View) error {
 		w.message(v.Quota())
 		return nil
 	})(w, r)
@@ -111,7 +111,7 @@ func (m *masterAPI) weights(w http.ResponseWriter, r *http.Request) error {
 		}
 		return m.operate(w, r, &master.Call{Type: master.Call_UPDATE_WEIGHTS.Enum(), UpdateWeights: update})
 	}
-	return m.read(func(w *writer, _ *http.Request, v *view.View) error {
+	return m.read("", func(w *writer, _ *http.Request, v *view.View) error {
 		messages(w, v.Weights())
 		return nil
 	})(w, r)

@@ -13,15 +13,13 @@ import (
 func (m *masterAPI) state(w *writer, _ *http.Request, v *view.View) error {
 	w.object(func() {
 		m.master(w, v.Master())
+		w.key("slaves").array(func() { kept(w, v.AgentRuns(), (*writer).agent) })
 		agents, active := v.Agents(), 0
-		w.key("slaves").array(func() {
-			for _, a := range agents {
-				w.agent(a)
-				if a.GetActive() {
-					active++
-				}
+		for _, a := range agents {
+			if a.GetActive() {
+				active++
 			}
-		})
+		}
 		w.key("activated_slaves").int(active)
 		w.key("deactivated_slaves").int(len(agents) - active)
 		w.key("unreachable_slaves").int(len(v.UnreachableAgents()))
@@ -130,11 +128,7 @@ type details struct {
 }
 
 func detailsOf(v *view.View) *details {
-	d := &details{v, map[string][]*mesos.Offer{}, map[string][]*master.Response_GetExecutors_Executor{}}
-	for _, o := range v.Offers() {
-		id := o.GetFrameworkId().GetValue()
-		d.offers[id] = append(d.offers[id], o)
-	}
+	d := &details{v, byFramework(v.Offers()), map[string][]*master.Response_GetExecutors_Executor{}}
 	for _, e := range v.Executors() {
 		id := e.GetExecutorInfo().GetFrameworkId().GetValue()
 		d.executors[id] = append(d.executors[id], e)
@@ -146,14 +140,18 @@ func (w *writer) frameworks(d *details, list []*master.Response_GetFrameworks_Fr
 	for _, f := range list {
 		id := f.GetFrameworkInfo().GetId().GetValue()
 		w.open('{')
-		w.frameworkFields(f)
-		w.key("tasks").tasks(d.Tasks(id))
-		w.key("unreachable_tasks").tasks(d.UnreachableTasks(id))
-		w.key("completed_tasks").tasks(d.CompletedTasks(id))
-		w.key("offers").offers(d.offers[id])
+		w.part(f, func(w *writer) { w.frameworkFields(f) })
+		w.key("tasks").array(func() { kept(w, d.TaskRuns(id), (*writer).task) })
+		w.key("unreachable_tasks").array(func() { kept(w, d.UnreachableTaskRuns(id), (*writer).task) })
+		w.key("completed_tasks").array(func() { kept(w, d.CompletedTaskRuns(id), (*writer).task) })
+		w.key("offers").array(func() {
+			for _, o := range d.offers[id] {
+				w.part(o, func(w *writer) { w.offer(o) })
+			}
+		})
 		w.key("executors").array(func() {
 			for _, e := range d.executors[id] {
-				w.executor(e)
+				w.part(e, func(w *writer) { w.executor(e) })
 			}
 		})
 		w.close('}')

@@ -20,10 +20,10 @@ func (m *masterAPI) slaves(w *writer, r *http.Request, v *view.View) error {
 	id := r.URL.Query().Get("slave_id")
 	w.object(func() {
 		w.key("slaves").array(func() {
-			for _, a := range v.Agents() {
-				if id == "" || id == a.GetAgentInfo().GetId().GetValue() {
-					w.agent(a)
-				}
+			if id == "" {
+				kept(w, v.AgentRuns(), (*writer).agent)
+			} else if a := v.Agent(id); a != nil {
+				w.agent(a)
 			}
 		})
 		w.key("recovered_slaves").recovered(slices.DeleteFunc(v.RecoveredAgents(), func(a *mesos.AgentInfo) bool {

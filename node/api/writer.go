@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -15,7 +16,8 @@ import (
 // to it would be copied several times over, so it is kept in chunks.
 type writer struct {
 	b    []byte
-	full [][]byte // before b
+	full [][]byte  // before b
+	enc  *encoding // keeps what put is given; may be nil
 }
 
 // chunkSize is from where on a chunk is full, in bytes.
@@ -64,6 +66,40 @@ func (w *writer) array(fill func()) {
 	w.open('[')
 	fill()
 	w.close(']')
+}
+
+// put writes values or names and values that are encoded already, without a copy.
+func (w *writer) put(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	w.sep()
+	last := len(b) - 1
+	w.full = append(w.full, w.b, b[:last])
+	w.b = append(make([]byte, 0, 64), b[last]) // for sep to look at
+}
+
+// kept writes what one writes of each run of a view.
+func kept[T any](w *writer, lists [][]T, one func(*writer, T)) {
+	for _, run := range lists {
+		w.part(&run[0], func(w *writer) {
+			for _, x := range run {
+				one(w, x)
+			}
+		})
+	}
+}
+
+// part writes what fill writes of a message or a run that is never modified.
+func (w *writer) part(of any, fill func(*writer)) {
+	w.put(w.enc.part(of, func(dst []byte) []byte {
+		p := writer{b: dst}
+		fill(&p)
+		if len(p.full) > 0 {
+			return slices.Concat(p.chunks()...)
+		}
+		return p.b
+	}))
 }
 
 func (w *writer) str(s string) {
