@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // rows are the goals in the order of the table. References are figures of other
 // systems on one machine of the same kind, the best of each range.
 func rows() []row {
@@ -53,8 +55,18 @@ func measureRows() []row {
 		{name: "measure/cpu-accuracy", unit: "%", goal: 0.5, better: lower, root: true, worst: true, measure: cpuAccuracy},
 		{name: "measure/switch-overhead", unit: "ns", goal: 300, better: lower, root: true,
 			measure: benchmark{dir: "./telemetry/bpf", name: "BenchmarkSwitch", unit: "ns/switch-added", count: 5}.measure},
+		{name: "measure/busy-pipe", unit: "%", goal: 4, better: lower, root: true,
+			measure: benchmark{dir: "./telemetry/bpf", name: "BenchmarkSwitch", unit: "%-slower", count: 5}.measure},
+		poll(10), poll(100), poll(1000),
 		{name: "measure/read-1000", unit: "ms", goal: 2, better: lower, root: true,
 			measure: benchmark{dir: "./telemetry/bpf", name: "BenchmarkCounters/1000", unit: "ns/op", scale: 1e-6, count: 5}.measure},
 		{name: "measure/savings", unit: "share", goal: 0.74, better: higher, measure: savings},
 	}
+}
+
+// poll is the CPU time of a whole reading of so many tasks: what the programs
+// counted, and the files of cgroups. One is made each second: 10 ms are 1 % of a core.
+func poll(tasks int) row {
+	return row{name: fmt.Sprintf("measure/poll-%d", tasks), unit: "ms", goal: 10, better: lower, root: true,
+		measure: benchmark{dir: "./telemetry/bpf", name: fmt.Sprintf("BenchmarkRead/%d", tasks), unit: "cpu-ms/op", count: 5}.measure}
 }
