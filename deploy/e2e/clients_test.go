@@ -51,6 +51,30 @@ func TestThirdPartyFrameworkHearsOfAFailure(t *testing.T) {
 	}
 }
 
+// A framework of mesos-go alone reserves, makes a volume and launches in one ACCEPT, is
+// offered the volume when its task has ended, reads from it what that has written, and
+// is asked to leave when the machine is to be maintained.
+func TestThirdPartyPipeline(t *testing.T) {
+	c := newCluster(t, 1)
+	d := c.nodes[0]
+	out := &buffer{}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(clients, "pipeline"), "-master", d.API(), "-role", "keeper")
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the second task", func() bool { return strings.Contains(out.String(), "the second task runs") })
+	if code, text := get(t, "http://"+d.API()+"/slaves"); code != http.StatusOK || !strings.Contains(text, `"persistence":{"id":"pipeline"`) {
+		t.Errorf("/slaves: %d %s", code, text)
+	}
+	d.muster("maintenance", "schedule", d.IP, "--at", "1h", "--for", "30m", "--api", d.API())
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "asked to leave") {
+		t.Errorf("pipeline: %v\n%s", err, out)
+	}
+}
+
 // buffer may be written and read at once.
 type buffer struct {
 	mu sync.Mutex

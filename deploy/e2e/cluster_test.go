@@ -33,11 +33,18 @@ type daemon struct {
 // newCluster starts n nodes that have settled; they end with the test.
 func newCluster(t *testing.T, n int) *testCluster {
 	t.Helper()
+	return clusterOf(t, cluster.Config{Nodes: n})
+}
+
+// clusterOf is newCluster with nodes that are not the usual ones.
+func clusterOf(t *testing.T, cfg cluster.Config) *testCluster {
+	t.Helper()
 	isolatetest.NeedRoot(t)
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatalf("the program is not built: run make build (%v)", err)
 	}
-	started, err := cluster.Start(t.Context(), cluster.Config{Muster: binary, Dir: t.TempDir(), Nodes: n})
+	cfg.Muster, cfg.Dir = binary, t.TempDir()
+	started, err := cluster.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

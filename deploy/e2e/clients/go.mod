@@ -9,6 +9,7 @@ tool (
 	github.com/mesos/mesos-go/api/v1/cmd/example-scheduler
 	github.com/mesos/mesos-go/api/v1/cmd/msh
 	github.com/mesos/mesos-go/api/v1/cmd/mwatch
+	muster/deploy/e2e/clients/pipeline
 )
 
 require (
