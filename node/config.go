@@ -87,6 +87,7 @@ type Config struct {
 	LendMargin         float64       `mapstructure:"oversubscription_margin"`           // share of the node that is never lent [.05]
 	LendMem            float64       `mapstructure:"oversubscription_mem_share"`        // of memory that stays free, so much is lent [.5]
 	LendInterval       time.Duration `mapstructure:"oversubscribed_resources_interval"` // what is lent grows at most so often; it shrinks at once [15s]
+	SystemCPUs         string        `mapstructure:"oversubscription_system_cpus"`      // that what is no task keeps busy and tasks cannot have [as measured]
 	QoS                string        `mapstructure:"qos"`                               // hold revocable tasks back where others suffer: on or off [on]
 	CorrectionInterval time.Duration `mapstructure:"qos_correction_interval_min"`       // between evictions [20s]
 	MemoryHigh         float64       `mapstructure:"qos_memory_high"`                   // share of the machine's memory in use above which they are evicted [.7]

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -48,6 +49,10 @@ func (c Config) lending() (agent.Lending, error) {
 			return agent.Lending{}, fmt.Errorf("%w: %s: %v is no share from 0 to below 1", ErrConfig, name, v)
 		}
 	}
+	system, err := c.systemCPUs()
+	if err != nil {
+		return agent.Lending{}, err
+	}
 	for name, d := range map[string]time.Duration{
 		"oversubscription_step": c.EstimateStep, "oversubscription_horizon": c.EstimateHorizon, "oversubscription_warm": c.EstimateWarm,
 		"oversubscribed_resources_interval": c.LendInterval, "qos_correction_interval_min": c.CorrectionInterval,
@@ -57,10 +62,22 @@ func (c Config) lending() (agent.Lending, error) {
 		}
 	}
 	return agent.Lending{
-		Off: !on, NoQoS: !protect, Estimator: c.Estimator, Margin: c.LendMargin, MemShare: c.LendMem, Grow: c.LendInterval,
+		Off: !on, NoQoS: !protect, Estimator: c.Estimator, Margin: c.LendMargin, MemShare: c.LendMem, Grow: c.LendInterval, System: system,
 		Estimate: estimate.Config{Step: c.EstimateStep, Horizon: c.EstimateHorizon, Target: c.EstimateTarget, Warm: c.EstimateWarm},
 		QoS:      qos.Config{MemoryHigh: c.MemoryHigh, Cooldown: c.CorrectionInterval},
 	}, nil
+}
+
+// systemCPUs is what is lent to nobody for what is no task; nil is what it uses.
+func (c Config) systemCPUs() (*float64, error) {
+	if c.SystemCPUs == "" {
+		return nil, nil
+	}
+	v, err := strconv.ParseFloat(c.SystemCPUs, 64)
+	if err != nil || !(v >= 0) || math.IsInf(v, 1) {
+		return nil, fmt.Errorf("%w: oversubscription_system_cpus: %q is no number of CPUs; leave it out to have them measured", ErrConfig, c.SystemCPUs)
+	}
+	return &v, nil
 }
 
 func (n *Node) newLender(m Machine) (*agent.Lender, error) {

@@ -78,6 +78,7 @@ var settings = []setting{
 	{"oversubscription_margin", 0., "share of the node that is never lent (default 0.05)"},
 	{"oversubscription_mem_share", 0., "of memory that stays free, so much is lent (default 0.5)"},
 	{"oversubscribed_resources_interval", time.Duration(0), "what is lent grows at most so often (default 15s)"},
+	{"oversubscription_system_cpus", "", "CPUs that what is no task keeps busy, and tasks cannot have; 0 where it yields to them (default: as measured)"},
 	{"qos", "", "hold revocable tasks back where others suffer: on or off (default on)"},
 	{"qos_correction_interval_min", time.Duration(0), "time between evictions (default 20s)"},
 	{"qos_memory_high", 0., "share of memory in use above which revocable tasks are evicted (default 0.7)"},

@@ -102,7 +102,10 @@ func (l *Lender) look() {
 	if !ok {
 		return
 	}
-	if seen.System == 0 {
+	switch {
+	case l.cfg.System != nil:
+		seen.System = *l.cfg.System
+	case seen.System == 0:
 		seen.System = l.now.System
 	}
 	d := w.controller.Step(seen)

@@ -23,6 +23,7 @@ type Lending struct {
 	Estimate  estimate.Config  // its step, horizon, target and how long a task must be known
 	Margin    float64          // share of the node's total that is never lent [.05]
 	MemShare  float64          // of memory that is predicted to stay free, so much is lent [.5]
+	System    *float64         // CPUs that are taken to be kept busy by what is no task [as measured]
 	NoQoS     bool             // lend, but let revocable tasks do as they like
 	QoS       qos.Config       // how firm tasks are protected
 	Grow      time.Duration    // the pool grows at most so often, and by what was free all that time [15s]

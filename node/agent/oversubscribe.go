@@ -209,6 +209,9 @@ func (l *Lender) measureMachine(m *Moment) {
 		system := min(max(0, busy-m.Used.CPUs-m.RevocableUsed.CPUs), m.Machine.CPUs)
 		m.System = l.now.System + .2*(system-l.now.System)
 	}
+	if l.cfg.System != nil {
+		m.System = *l.cfg.System
+	}
 }
 
 // offer tells the agent how much to lend.

@@ -218,6 +218,28 @@ func TestLoopIsClosed(t *testing.T) {
 	})
 }
 
+// TestWhatIsNoTaskLeavesLessToLend: by what it uses, unless it is said to yield.
+func TestWhatIsNoTaskLeavesLessToLend(t *testing.T) {
+	none := 0.
+	for _, c := range []struct {
+		system *float64
+		want   float64
+	}{{nil, 1.3}, {&none, 1.8}} { // 4 CPUs less 2 predicted, .5 of the system, a margin of .2
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil).ready()
+			g := &plant{began: time.Now(), busy: map[string]float64{"cron": .5}, waits: map[string]float64{}}
+			r.launch(frameworkInfo(), needs(command("web"), "cpus:4;mem:512"))
+			l := r.lends(g, Lending{System: c.system})
+			defer r.end()
+			time.Sleep(2 * time.Minute)
+			r.settle()
+			if n := l.Report().Now; math.Abs(n.Lent.CPUs-c.want) > .02 {
+				t.Errorf("lent %v, want %v: %+v", n.Lent.CPUs, c.want, n)
+			}
+		})
+	}
+}
+
 func TestPoolShrinksAtOnceAndGrowsSlowly(t *testing.T) {
 	var p lentPool
 	for _, step := range []struct {
