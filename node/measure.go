@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"net/url"
+	"strings"
 	"time"
 
+	"muster/node/master"
 	"muster/offers/mesos"
 	"muster/offers/view"
 	"muster/telemetry/metrics"
@@ -21,6 +24,7 @@ func (n *Node) measure() {
 	n.metrics.Gauge("slave/uptime_secs", n.uptime)
 	n.metrics.Gauge("master/steps", func() float64 { return float64(n.master.Steps()) })
 	n.metrics.Gauges(n.masterGauges)
+	n.metrics.Gauges(func(emit metrics.Emit) { callGauges(n.master.Tallies(), emit) })
 	n.metrics.Gauges(n.agentGauges)
 	n.metrics.Gauges(n.lendingGauges)
 	n.metrics.Gauges(func(emit metrics.Emit) {
@@ -117,6 +121,29 @@ func frameworksGauges(v *view.View, emit metrics.Emit) {
 	emit("master/frameworks_connected", float64(connected))
 	emit("master/frameworks_disconnected", float64(len(v.Frameworks())-connected))
 	emit("master/frameworks_inactive", float64(len(v.Frameworks())-active))
+}
+
+// callGauges are those of frameworks' calls, told by the leader. A principal's messages
+// that were received and not processed were refused, as too many.
+func callGauges(tallies []master.Tally, emit metrics.Emit) {
+	received, refused := map[string]uint64{}, map[string]uint64{}
+	for _, t := range tallies {
+		f := t.Framework
+		prefix := "master/frameworks/" + url.PathEscape(f.GetName()) + "." + f.GetId().GetValue() + "/"
+		emit(prefix+"calls", float64(t.Received()))
+		emit(prefix+"calls_throttled", float64(t.Refused))
+		for call, n := range t.Calls {
+			emit(prefix+"calls/"+strings.ToLower(call.String()), float64(n))
+		}
+		if p := f.GetPrincipal(); p != "" {
+			received[p] += t.Received()
+			refused[p] += t.Refused
+		}
+	}
+	for p, n := range received {
+		emit("frameworks/"+p+"/messages_received", float64(n))
+		emit("frameworks/"+p+"/messages_processed", float64(n-refused[p]))
+	}
 }
 
 // agentGauges are those of this node.

@@ -116,14 +116,15 @@ func TestFullInboxHoldsUpItsOwnLinkOnly(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var first, second error
+		room := f.room[1]
 		go func() {
-			first = f.fromGateway(ctx, offers.FromGateway{Link: 1, Message: operate()}, f.room[1])
-			second = f.fromGateway(ctx, offers.FromGateway{Link: 1, Message: operate()}, f.room[1])
+			first = f.fromGateway(ctx, offers.FromGateway{Link: 1, Message: operate()}, room)
+			second = f.fromGateway(ctx, offers.FromGateway{Link: 1, Message: operate()}, room)
 		}()
 		f.says(2, operate())
 		must(t, f.fromAgent(t.Context(), offers.FromAgent{Link: 3}))
 		synctest.Wait()
-		if n := len(f.room[1]); n != gatewayInputs || len(f.lanes) != 2 {
+		if n := len(room); n != gatewayInputs || len(f.lanes) != 2 {
 			t.Fatalf("%d inputs in %d lanes", n, len(f.lanes))
 		}
 		f.next() // makes room for one

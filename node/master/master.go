@@ -124,6 +124,7 @@ type reign struct {
 	recorder *recording.Recorder
 	inbox    *inbox
 	replica  *link.Replica
+	tallies  tallies
 
 	committed *mailbox[offers.Input]        // results of proposals; the quorum bounds them
 	published *mailbox[*protocol.ViewEvent] // applied faster than the core makes them
@@ -140,6 +141,7 @@ func newReign(ctx context.Context, m *Master, core core, term uint64) *reign {
 		ctx: ctx, end: end, m: m, term: term, core: core, clock: newClock(),
 		inbox:     newInbox(),
 		replica:   link.NewReplica(),
+		tallies:   tallies{by: map[string]*Tally{}},
 		committed: newMailbox[offers.Input](),
 		published: newMailbox[*protocol.ViewEvent](),
 		agents:    map[offers.Link]link.Sender[*protocol.MasterToAgent]{},
@@ -188,6 +190,7 @@ func (r *reign) step(in offers.Input) {
 	defer r.survive(now, in)
 	r.m.steps.Add(1)
 	effects := r.core.Step(now, in)
+	r.tallies.count(in, effects)
 	for _, e := range effects {
 		r.do(e)
 	}
@@ -233,6 +236,7 @@ func (r *reign) do(e offers.Effect) {
 			r.committed.put(offers.Committed{Op: e.Op, Err: err})
 		})
 	case offers.Publish:
+		r.tallies.note(e.Event)
 		r.published.put(e.Event)
 	}
 }
