@@ -182,13 +182,18 @@ func TestAnswersAreMadeInTurnAndForgotten(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Error(err)
 		}
+		kept := func() bool {
+			a.turn <- struct{}{}
+			defer func() { <-a.turn }()
+			return a.kinds["state"] != nil
+		}
 		time.Sleep(keepParts - time.Second)
-		if a.kinds["state"] == nil {
+		if !kept() {
 			t.Error("forgotten too early")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if a.kinds["state"] != nil {
+		if kept() {
 			t.Error("kept for good")
 		}
 	})
