@@ -57,14 +57,6 @@ func agentCommand(use, short, state string, call func(*mesos.AgentID) *master.Ca
 	})
 }
 
-func find(ctx context.Context, nodes *client.Client, text string) (target, error) {
-	list, err := targets(ctx, nodes)
-	if err != nil {
-		return target{}, err
-	}
-	return pick(list, text)
-}
-
 func deactivateCommand() *cobra.Command {
 	return agentCommand("deactivate", "Offer a node's agent no more; its tasks run on", "deactivated", func(id *mesos.AgentID) *master.Call {
 		return &master.Call{Type: master.Call_DEACTIVATE_AGENT.Enum(), DeactivateAgent: &master.Call_DeactivateAgent{AgentId: id}}

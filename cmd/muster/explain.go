@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -40,7 +42,12 @@ FRAMEWORK is an ID, the beginning of one, or a name that only one has.`
 
 func showExplanation(c *cobra.Command, nodes *client.Client, query url.Values) error {
 	var text json.RawMessage
-	if err := nodes.GetJSON(c.Context(), "/muster/v1/explain?"+query.Encode(), &text); err != nil {
+	err := nodes.GetJSON(c.Context(), "/muster/v1/explain?"+query.Encode(), &text)
+	var status *client.StatusError
+	if errors.As(err, &status) && status.Code == http.StatusNotFound {
+		return fmt.Errorf("%w: see `muster frameworks` and `muster agents`", err)
+	}
+	if err != nil {
 		return err
 	}
 	var e protocol.Explanation

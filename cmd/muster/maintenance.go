@@ -157,6 +157,9 @@ func machineCommand(use, short, state string, call func([]*mesos.MachineID) *mas
 			return err
 		}
 		if _, err := nodes.Master(c.Context(), call(ids)); err != nil {
+			if strings.Contains(err.Error(), "is not part of a maintenance schedule") {
+				return fmt.Errorf("%w: `muster maintenance schedule` schedules it, `muster maintenance status` shows what is", err)
+			}
 			return err
 		}
 		return show(c, map[string]any{"machines": args, "state": state}, func(out *printer) {

@@ -24,7 +24,7 @@ type reservationView struct {
 }
 
 // reservationCommand is a command that makes or ends reservations of one role on one node.
-func reservationCommand(use, short, done string, call func(c *cobra.Command, h holding, role string, want []*mesos.Resource) (*master.Call, error)) *cobra.Command {
+func reservationCommand(use, short, state, done string, call func(c *cobra.Command, h holding, role string, want []*mesos.Resource) (*master.Call, error)) *cobra.Command {
 	return operateCommand(use+" NODE ROLE RESOURCES", short, words("NODE", "ROLE", "RESOURCES, as cpus:2,mem:512,disk:1024"),
 		func(c *cobra.Command, nodes *client.Client, args []string) error {
 			want, err := wanted(args[2])
@@ -42,14 +42,14 @@ func reservationCommand(use, short, done string, call func(c *cobra.Command, h h
 			if _, err := nodes.Master(c.Context(), request); err != nil {
 				return err
 			}
-			return show(c, reservationView{h.id, args[1], use + "d", scalars(want)}, func(out *printer) {
+			return show(c, reservationView{h.id, args[1], state, scalars(want)}, func(out *printer) {
 				out.line("%s: %s %s %s", h.label(), amounts(scalars(want), false), done, args[1])
 			})
 		})
 }
 
 func reserveCommand() *cobra.Command {
-	c := reservationCommand("reserve", "Reserve some of a node to a role", "reserved to",
+	c := reservationCommand("reserve", "Reserve some of a node to a role", "reserved", "reserved to",
 		func(c *cobra.Command, h holding, role string, want []*mesos.Resource) (*master.Call, error) {
 			free := h.unused().Unreserved()
 			for _, r := range want {
@@ -80,7 +80,7 @@ func reserveCommand() *cobra.Command {
 }
 
 func unreserveCommand() *cobra.Command {
-	c := reservationCommand("unreserve", "Give back some of what is reserved to a role on a node", "taken back from",
+	c := reservationCommand("unreserve", "Give back some of what is reserved to a role on a node", "unreserved", "taken back from",
 		func(_ *cobra.Command, h holding, role string, want []*mesos.Resource) (*master.Call, error) {
 			var all []*mesos.Resource
 			for _, r := range want {

@@ -36,12 +36,12 @@ func (h holding) reserved(role, name string) []*mesos.Resource {
 
 // holdings returns what the agents have, or the one that text names.
 func holdings(c *cobra.Command, nodes *client.Client, text string) ([]holding, error) {
-	list, err := targets(c.Context(), nodes)
+	list, _, err := targets(c.Context(), nodes)
 	if err != nil {
 		return nil, err
 	}
 	if text != "" {
-		t, err := pick(list, text)
+		t, err := find(c.Context(), nodes, text)
 		if err != nil {
 			return nil, err
 		}

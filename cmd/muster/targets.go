@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -26,30 +29,56 @@ type target struct {
 // away is what is said of a node whose agent is not registered.
 const away = "unreachable"
 
-// targets returns the agents that an operator can name.
-func targets(ctx context.Context, nodes *client.Client) ([]target, error) {
+// returning is how long a node that was named may take to come back to a new leader.
+const returning = 10 * time.Second
+
+// find returns the agent that an operator names. A node whose agent the leader still awaits is given some seconds: till then nobody knows
+// which of the awaited ones is its.
+func find(ctx context.Context, nodes *client.Client, text string) (target, error) {
+	for deadline := time.Now().Add(returning); ; {
+		list, awaited, err := targets(ctx, nodes)
+		if err != nil {
+			return target{}, err
+		}
+		t, err := pick(list, text)
+		if err == nil || !slices.Contains(awaited, text) || time.Now().After(deadline) {
+			return t, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return target{}, context.Cause(ctx)
+		}
+	}
+}
+
+// targets returns the agents that an operator can name, and the nodes that awaited
+// agents may be those of.
+func targets(ctx context.Context, nodes *client.Client) (out []target, awaited []string, err error) {
 	r, err := nodes.Get(ctx, master.Call_GET_AGENTS)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var members node.NodesView
 	var status *client.StatusError
 	// A node's name is only one of the ways to name it: what is no node of ours may lack them.
 	if err := nodes.GetJSON(ctx, "/muster/v1/nodes", &members); err != nil && !(errors.As(err, &status) && status.Code == http.StatusNotFound) {
-		return nil, err
+		return nil, nil, err
 	}
 	name := map[string]string{}
 	for _, n := range members.Nodes {
 		name[n.AgentAPI] = n.Name
 	}
-	var out []target
 	for _, a := range r.GetGetAgents().GetAgents() {
-		out = append(out, target{a.GetAgentInfo().GetId().GetValue(), a.GetAgentInfo().GetHostname(), name[agentAddress(a.GetPid())]})
+		address := agentAddress(a.GetPid())
+		out = append(out, target{a.GetAgentInfo().GetId().GetValue(), a.GetAgentInfo().GetHostname(), name[address]})
+		delete(name, address)
 	}
 	for _, a := range r.GetGetAgents().GetRecoveredAgents() {
 		out = append(out, target{id: a.GetId().GetValue(), hostname: a.GetHostname()})
+		awaited = slices.Collect(maps.Values(name))
 	}
-	return out, nil
+	return out, awaited, nil
 }
 
 // pick returns the agent that text names: by its ID, the end of it, its host name or
