@@ -28,6 +28,7 @@ type simulation struct {
 	weights    string
 	train      string
 	trainSeeds int
+	holdOut    bool
 }
 
 func simulateOversubscription() *cobra.Command {
@@ -67,6 +68,7 @@ arrivals and lifetimes are made up, by the seed.`,
 	f.StringVar(&s.svg, "svg", "", "file for a drawing of savings against violations")
 	f.StringVar(&s.weights, "weights", "", "file of weights for the learned estimator (default: those inside)")
 	f.StringVar(&s.train, "train", "", "learn weights from all of the traces, write them to this file, and replay nothing")
+	f.BoolVar(&s.holdOut, "hold-out", false, "learn weights from half of the tasks in the first half of the time, judge on the others in the second, and the other way round")
 	f.IntVar(&s.trainSeeds, "train-seeds", 3, "placements to learn from")
 	addOutput(c)
 	return c
@@ -95,7 +97,12 @@ func (s *simulation) run(c *cobra.Command) error {
 			return fmt.Errorf("%s: %w", s.weights, err)
 		}
 	}
-	report, err := oversubscription.Run(c.Context(), traces, s.cfg)
+	var report *oversubscription.Report
+	if s.holdOut {
+		report, err = oversubscription.HoldOut(c.Context(), traces, s.cfg, s.seeds())
+	} else {
+		report, err = oversubscription.Run(c.Context(), traces, s.cfg)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,13 +136,17 @@ func (s *simulation) check() error {
 	return nil
 }
 
-// learn writes weights; the same traces and flags make the same file.
-func (s *simulation) learn(c *cobra.Command, traces []*oversubscription.Trace) error {
-	var seeds []uint64
+// seeds are of the placements that are learned from.
+func (s *simulation) seeds() (seeds []uint64) {
 	for i := range s.trainSeeds {
 		seeds = append(seeds, s.cfg.Placement.Seed+uint64(i))
 	}
-	model, err := oversubscription.Train(c.Context(), traces, s.cfg.Placement, seeds)
+	return seeds
+}
+
+// learn writes weights; the same traces and flags make the same file.
+func (s *simulation) learn(c *cobra.Command, traces []*oversubscription.Trace) error {
+	model, err := oversubscription.Train(c.Context(), traces, s.cfg.Placement, s.seeds())
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,11 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -111,7 +113,7 @@ func NewLender(cfg Lending, a *Agent, gauge Gauge, control isolate.Control, mach
 func (l *Lender) Run(ctx context.Context) error {
 	l.began = time.Now()
 	if err := l.history.Load(l.file); err != nil {
-		l.log.Warn("usage of an earlier time is not remembered, or not all", "err", err)
+		l.setAside(err)
 	}
 	l.recall()
 	if !l.watch.on {
@@ -129,6 +131,16 @@ func (l *Lender) Run(ctx context.Context) error {
 			timer.Reset(l.turn())
 		}
 	}
+}
+
+// setAside keeps a history that cannot be read, or not to its end, from being
+// written over: somebody may mend it, or a later version of this daemon wrote it.
+func (l *Lender) setAside(err error) {
+	kept := l.file + ".unread"
+	if rerr := os.Rename(l.file, kept); rerr != nil {
+		err = errors.Join(err, rerr)
+	}
+	l.log.Warn("usage of an earlier time is not remembered, or not all; its file is set aside", "file", kept, "err", err)
 }
 
 // turn does what is due and returns when to come back.

@@ -1,7 +1,11 @@
 package agent
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -31,6 +35,29 @@ func TestTheBoardRemembersADay(t *testing.T) {
 	if m := r.Past[len(r.Past)-1]; m.Violations != 29 {
 		t.Errorf("%d violations by then", m.Violations)
 	}
+}
+
+// A damaged history is told of and kept, what is whole of it is used, and the agent
+// goes on.
+func TestADamagedHistoryIsSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil).ready()
+		defer r.end()
+		text := `{"muster_usage_history":1}` + "\n" + `{"id":"whole","last":"2026-01-01T12:00:00Z","use":{"Task":"t","CPUsLimit":1},"steps":[[1,1,1,1]],"ended":true}` + "\n" + `{"id":"torn","st`
+		file := filepath.Join(r.agent.cfg.Dir, "usage")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := r.lends(&plant{began: time.Now()}, Lending{})
+		r.settle()
+		if kept, err := os.ReadFile(file + ".unread"); err != nil || string(kept) != text {
+			t.Errorf("set aside: %q, %v", kept, err)
+		}
+		var out strings.Builder
+		if err := l.History().WriteCSV(&out, "n"); err != nil || !strings.Contains(out.String(), "t/whole,n,1767268800,1,1,1,0") {
+			t.Errorf("%q, %v", out.String(), err)
+		}
+	})
 }
 
 func TestAReportIsThinnedEvenlyInTime(t *testing.T) {

@@ -267,6 +267,41 @@ func TestTheSameSeedGivesTheSameReport(t *testing.T) {
 	}
 }
 
+// What is held out was seen neither as a task nor in time, and is judged once.
+func TestWhatIsHeldOutWasNotSeen(t *testing.T) {
+	trace := bursts(200, 100, 50)
+	trace.Tasks[0].Start = 60
+	seen, judged := trace.half(0, heldOut).first(.5), trace.half(1, heldOut)
+	names := map[string]bool{}
+	for _, task := range seen.Tasks {
+		names[task.Name] = true
+		if task.Start+task.Len() > 80 { // half of 160 steps
+			t.Fatalf("task %s is seen until step %d", task.Name, task.Start+task.Len())
+		}
+	}
+	for _, task := range judged.Tasks {
+		if names[task.Name] {
+			t.Errorf("task %s is seen and judged", task.Name)
+		}
+	}
+	if n := len(trace.half(0, heldOut).Tasks) + len(judged.Tasks); n != 200 || len(seen.Tasks) < 50 || len(judged.Tasks) < 50 {
+		t.Errorf("%d tasks in all, %d seen, %d judged", n, len(seen.Tasks), len(judged.Tasks))
+	}
+	if trace.Tasks[1].Len() != 100 {
+		t.Error("the trace itself was cut")
+	}
+	report, err := replayFolds(t.Context(), []fold{{[]*Trace{judged}, Config{}}, {[]*Trace{trace.half(0, heldOut)}, Config{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := report.Groups[0].Shape; s.Tasks != 200 || s.Machines < 18 || report.Pooled.Learned().Savings.Value <= 0 {
+		t.Errorf("%+v, learned %+v", s, report.Pooled.Learned())
+	}
+	if _, err := HoldOut(t.Context(), nil, Config{Closed: true}, nil); err == nil {
+		t.Error("a closed loop was held out")
+	}
+}
+
 func TestTrainingIsReproducible(t *testing.T) {
 	traces, err := Read([]string{azure})
 	if err != nil {

@@ -55,22 +55,45 @@ type Point struct {
 	Violations float64 `json:"violations"`
 }
 
+// fold is what is judged with one model.
+type fold struct {
+	traces []*Trace
+	cfg    Config
+}
+
 // Run replays traces.
 func Run(ctx context.Context, traces []*Trace, cfg Config) (*Report, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
+	return replayFolds(ctx, []fold{{traces, cfg}})
+}
+
+// replayFolds replays the same traces in all folds, other tasks of them in each.
+func replayFolds(ctx context.Context, folds []fold) (*Report, error) {
+	lists := make([][]candidate, len(folds))
+	for i := range folds {
+		f := &folds[i]
+		var err error
+		if f.cfg, err = f.cfg.withDefaults(); err != nil {
+			return nil, err
+		}
+		lists[i] = candidates(f.cfg.Model, f.cfg.Estimate)
 	}
-	list := candidates(cfg.Model, cfg.Estimate)
+	cfg, list := folds[0].cfg, lists[0]
 	report := &Report{Target: cfg.Estimate.Target}
 	for run := range cfg.Runs {
 		report.Seeds = append(report.Seeds, cfg.Placement.Seed+uint64(run))
 	}
 	var views []view
-	for _, t := range traces {
+	for n, t := range folds[0].traces {
 		j, err := openLoop(ctx, t, cfg, list)
 		if err != nil {
 			return nil, err
+		}
+		for i := 1; i < len(folds); i++ {
+			other, err := openLoop(ctx, folds[i].traces[n], folds[i].cfg, lists[i])
+			if err != nil {
+				return nil, err
+			}
+			j.add(other)
 		}
 		for _, k := range t.Kinds {
 			v := view{list: list, cfg: cfg, groups: [][]*tally{j.of(k)}}

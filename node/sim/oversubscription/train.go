@@ -64,13 +64,17 @@ func Train(ctx context.Context, traces []*Trace, p Placement, seeds []uint64) (*
 const often, seldom = 0.95, 0.99
 
 // Half is one half of a trace's tasks, 0 or 1, by their names.
-func (t *Trace) Half(half int) *Trace {
+func (t *Trace) Half(half int) *Trace { return t.half(half, 8) }
+
+// half splits by one bit of the hash of the names: two bits give two splits that
+// know nothing of each other.
+func (t *Trace) half(half, bit int) *Trace {
 	part := *t
 	part.Tasks = nil
 	for _, task := range t.Tasks {
 		h := fnv.New32a()
 		h.Write([]byte(task.Name)) // never fails
-		if int(h.Sum32()>>8&1) == half {
+		if int(h.Sum32()>>bit&1) == half {
 			part.Tasks = append(part.Tasks, task)
 		}
 	}
