@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/offers/allocator"
 	"muster/offers/mesos"
 	"muster/offers/mesos/master"
 	"muster/offers/mesos/quota"
@@ -194,6 +195,26 @@ func (s *simulation) change(f *simFramework) {
 		call.Type, call.Kill = scheduler.Call_KILL.Enum(), &scheduler.Call_Kill{TaskId: taskID(ids[s.r.IntN(len(ids))])}
 	}
 	s.w.do(s.callOf(f, call))
+	if call.Revive != nil {
+		s.checkRevived(f)
+	}
+}
+
+// checkRevived holds that nothing that a framework has refused is kept from it when it
+// has just said that it wants offers again.
+func (s *simulation) checkRevived(f *simFramework) {
+	known := s.w.core.frameworks[f.id]
+	if known == nil || !known.active || known.session == nil || known.session.id != f.session {
+		return // it was not heard
+	}
+	for _, role := range known.roles {
+		why, _ := s.w.core.allocator.Explain(s.w.now, f.id, role, "", func(string) string { return "" })
+		for _, finding := range why.Findings {
+			if finding.Reason == allocator.Refused {
+				s.t.Fatalf("framework %s is not offered %v under %s, which it refused before it revived", f.id, finding.Examples, role)
+			}
+		}
+	}
 }
 
 // checkQuota holds that who was just offered unreserved resources is within the
