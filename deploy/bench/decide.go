@@ -190,8 +190,11 @@ func startWorkload(ctx context.Context, name string) (taken, error) {
 
 // runWorkload is the process of one run.
 func runWorkload(name string) error {
-	do, ok := workloads[name]
-	if !ok {
+	do := workloads[name]
+	if do == nil {
+		do = growthWorkloads()[name]
+	}
+	if do == nil {
 		return fmt.Errorf("no workload is named %q", name)
 	}
 	runtime.LockOSThread()

@@ -6,7 +6,7 @@ import "fmt"
 // systems on one machine of the same kind, the best of each range.
 func rows() []row {
 	var out []row
-	for _, group := range [][]row{decideRows(), runRows(), surviveRows(), measureRows()} {
+	for _, group := range [][]row{decideRows(), growRows(), runRows(), surviveRows(), measureRows()} {
 		out = append(out, group...)
 	}
 	return out
@@ -25,6 +25,13 @@ func decideRows() []row {
 		{name: "decide/register-10k", unit: "agents/s", goal: 10_000, better: higher, reference: reference{"Nomad", 400}, measure: workload("register-10k", 5)},
 		{name: "decide/state-40k", unit: "s", goal: 1.5, better: lower, reference: reference{"Mesos", 5.7}, measure: workload("state-40k", 1)},
 		{name: "decide/read-interference", unit: "×", goal: 1.5, better: lower, measure: workload("read-interference", 3)},
+	}
+}
+
+func growRows() []row {
+	return []row{
+		{name: "grow/events", unit: "×", goal: 4, better: lower, worst: true, measure: growEvents},
+		{name: "grow/cycle", unit: "×", goal: 3, better: lower, measure: growCycle},
 	}
 }
 
