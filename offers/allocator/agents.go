@@ -17,21 +17,21 @@ type agent struct {
 	available resource.Set // neither offered nor allocated; shared volumes always
 	holdings  []holding
 	refusals  []*refusal
-	open      int      // 1 + index in the list of those open, 0: not there
-	screened  []uint64 // what is known of constraints: see screen
-	active    bool     // may be offered
-	quiet     bool     // every entitled client was asked and wants nothing of this
-	kept      bool     // of something of it, for guarantees, when it was visited
-	special   bool     // not for everyone: see suits
-	excess    bool     // more is held than there is
-	touched   bool     // is in the list of those touched
+	open      int  // 1 + index in the list of those open, 0: not there
+	active    bool // may be offered
+	quiet     bool // every entitled client was asked and wants nothing of this
+	kept      bool // of something of it, for guarantees, when it was visited
+	special   bool // not for everyone: see suits
+	excess    bool // more is held than there is
+	touched   bool // is in the list of those touched
+	id        string
+	loose     resource.Quantities // what of it is in the headroom
+	screened  []uint64            // what is known of constraints: see screen
 
-	id      string
 	index   int // in the list of all
 	gpu     bool
 	remote  bool // in another region than the cluster
 	options AgentOptions
-	loose   resource.Quantities // what of it is in the headroom
 }
 
 // holding is what a client has of an agent, offered or in use, allocated to

@@ -206,9 +206,14 @@ func (o *order) block(n int) []entry {
 
 // take removes the entry; the item is there.
 func (o *order) take(it *item) {
+	o.n--
+	if first := o.blocks[0]; first[0].item == it && len(first) > 1 { // as whoever was just offered something
+		first[0] = entry{}
+		o.blocks[0] = first[1:]
+		return
+	}
 	b, i := o.find(entry{it.key, it})
 	o.blocks[b] = slices.Delete(o.blocks[b], i, i+1)
-	o.n--
 	if len(o.blocks[b]) == 0 {
 		o.spare = o.blocks[b]
 		o.blocks = slices.Delete(o.blocks, b, b+1)
