@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -43,7 +44,7 @@ func clusterOf(t *testing.T, cfg cluster.Config) *testCluster {
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatalf("the program is not built: run make build (%v)", err)
 	}
-	cfg.Muster, cfg.Dir = binary, t.TempDir()
+	cfg.Muster, cfg.Dir = cmp.Or(cfg.Muster, binary), t.TempDir()
 	started, err := cluster.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

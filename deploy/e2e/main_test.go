@@ -18,6 +18,10 @@ const (
 
 // TestMain fails the run if it left anything on the machine that was not there before.
 func TestMain(m *testing.M) {
+	if os.Getenv(withoutPrograms) != "" {
+		fmt.Fprintln(os.Stderr, becomeWithoutPrograms(os.Args[1:]))
+		os.Exit(1)
+	}
 	before := traces()
 	code := m.Run()
 	for what := range remaining(before) {

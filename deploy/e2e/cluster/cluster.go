@@ -15,10 +15,11 @@ import (
 
 // Config of a Cluster. Muster and Dir are required.
 type Config struct {
-	Muster    string // the program
-	Dir       string // where the nodes' directories and logs go; the caller's to remove
-	Nodes     int    // [1]
-	Resources string // that each node offers [cpus:8;mem:4096;disk:4096]
+	Muster    string   // the program
+	Dir       string   // where the nodes' directories and logs go; the caller's to remove
+	Nodes     int      // [1]
+	Resources string   // that each node offers [cpus:8;mem:4096;disk:4096]
+	Args      []string // of each daemon, besides those that all have
 }
 
 // Cluster is a set of daemons on loopback addresses of their own.
@@ -50,7 +51,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		name := fmt.Sprintf("node%d", i+1)
 		c.Daemons = append(c.Daemons, &Daemon{
 			Name: name, IP: fmt.Sprintf("%s.%d", subnet, i+1), Dir: filepath.Join(cfg.Dir, name),
-			Log: filepath.Join(cfg.Dir, name+".log"), muster: cfg.Muster, resources: cfg.Resources,
+			Log: filepath.Join(cfg.Dir, name+".log"), Args: cfg.Args, muster: cfg.Muster, resources: cfg.Resources,
 		})
 	}
 	if err := c.found(ctx); err != nil {
