@@ -2,6 +2,7 @@
 # Installs what muster's build and tests need on Debian, or says what is missing.
 #   deps.sh            to build and test
 #   deps.sh generate   to generate code too
+#   deps.sh bench      to measure all rows of make bench
 set -eu
 missing=""
 need() { # need PACKAGE TEST…
@@ -19,6 +20,11 @@ if [ "${1:-}" = generate ]; then
 	need clang sh -c 'command -v clang'
 	need llvm sh -c 'command -v llvm-strip'
 	need libbpf-dev test -e /usr/include/bpf/bpf_helpers.h
+fi
+if [ "${1:-}" = bench ]; then
+	need nginx-light sh -c 'command -v nginx'
+	need wrk sh -c 'command -v wrk'
+	need util-linux sh -c 'command -v taskset && command -v chrt'
 fi
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -156,3 +156,17 @@ func TestProcessesAreRead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPercentileOfWrkIsRead(t *testing.T) {
+	text := "  Latency Distribution\n     90%    4.64ms\n     99%   %s\n  6106 requests in 3.01s, 16.35MB read\n"
+	for said, want := range map[string]float64{"67.25ms": 67.25, "860.00us": .86, "1.02s": 1020} {
+		if got, err := slowest(strings.Replace(text, "%s", said, 1)); err != nil || got != want {
+			t.Errorf("%s: %v, %v", said, got, err)
+		}
+	}
+	for _, bad := range []string{"", strings.Replace(text, "%s", "1ms", 1) + "  Non-2xx or 3xx responses: 7\n"} {
+		if got, err := slowest(bad); err == nil {
+			t.Errorf("%q: %v", bad, got)
+		}
+	}
+}

@@ -18,6 +18,11 @@ const plenty = "cpus:128;mem:131072;disk:65536"
 
 // withCluster runs do with a cluster that is up, and ends it and all it ran.
 func withCluster(ctx context.Context, m *machine, nodes int, do func(c *cluster.Cluster) error) (err error) {
+	return withClusterOf(ctx, m, cluster.Config{Nodes: nodes, Resources: plenty}, do)
+}
+
+// withClusterOf is withCluster with more to say about the nodes.
+func withClusterOf(ctx context.Context, m *machine, cfg cluster.Config, do func(c *cluster.Cluster) error) (err error) {
 	if _, err := os.Stat(m.muster); err != nil {
 		return cannot("the program is not built: run make build (%v)", err)
 	}
@@ -26,7 +31,8 @@ func withCluster(ctx context.Context, m *machine, nodes int, do func(c *cluster.
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	c, err := cluster.Start(ctx, cluster.Config{Muster: m.muster, Dir: dir, Nodes: nodes, Resources: plenty})
+	cfg.Muster, cfg.Dir = m.muster, dir
+	c, err := cluster.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}

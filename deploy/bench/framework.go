@@ -43,19 +43,18 @@ type told struct {
 
 const frameworkPatience = time.Minute
 
-// subscribe opens a new framework's session; it is to be closed.
-func subscribe(ctx context.Context, address string) (*framework, error) {
+// subscribe opens the session of a new framework that can more than others; it is to be closed.
+func subscribe(ctx context.Context, address string, can ...mesos.FrameworkInfo_Capability_Type) (*framework, error) {
 	c, err := client.New(client.Config{Address: address})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	session, err := c.Subscribe(ctx, &scheduler.Call_Subscribe{FrameworkInfo: &mesos.FrameworkInfo{
-		User: proto.String("root"), Name: proto.String("bench"), FailoverTimeout: proto.Float64(600), Roles: []string{"*"},
-		Capabilities: []*mesos.FrameworkInfo_Capability{
-			{Type: mesos.FrameworkInfo_Capability_MULTI_ROLE.Enum()}, {Type: mesos.FrameworkInfo_Capability_PARTITION_AWARE.Enum()},
-		},
-	}})
+	info := &mesos.FrameworkInfo{User: proto.String("root"), Name: proto.String("bench"), FailoverTimeout: proto.Float64(600), Roles: []string{"*"}}
+	for _, capability := range append(can, mesos.FrameworkInfo_Capability_MULTI_ROLE, mesos.FrameworkInfo_Capability_PARTITION_AWARE) {
+		info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: capability.Enum()})
+	}
+	session, err := c.Subscribe(ctx, &scheduler.Call_Subscribe{FrameworkInfo: info})
 	if err != nil {
 		cancel()
 		c.Close()
@@ -134,8 +133,8 @@ func (f *framework) await(ctx context.Context, what string, ok func() bool) erro
 }
 
 // take waits until the offers of host, or of any agent if that is "", have so
-// many CPUs together, and takes them. What ended tasks free comes in small offers.
-func (f *framework) take(ctx context.Context, host string, cpus float64) ([]*mesos.Offer, error) {
+// many CPUs together, revocable or not, and takes them. What ended tasks free comes in small offers.
+func (f *framework) take(ctx context.Context, host string, cpus float64, revocable bool) ([]*mesos.Offer, error) {
 	var found []*mesos.Offer
 	err := f.await(ctx, fmt.Sprintf("offers of %v cpus", cpus), func() bool {
 		byAgent := map[string][]*mesos.Offer{}
@@ -144,7 +143,7 @@ func (f *framework) take(ctx context.Context, host string, cpus float64) ([]*mes
 			if host == "" || o.GetHostname() == host {
 				agent := o.GetAgentId().GetValue()
 				byAgent[agent] = append(byAgent[agent], o.Offer)
-				sums[agent] += cpusOf(o.Offer)
+				sums[agent] += cpusOf(o.Offer, revocable)
 			}
 		}
 		for agent, sum := range sums {
@@ -161,10 +160,10 @@ func (f *framework) take(ctx context.Context, host string, cpus float64) ([]*mes
 	return found, err
 }
 
-func cpusOf(o *mesos.Offer) float64 {
+func cpusOf(o *mesos.Offer, revocable bool) float64 {
 	sum := 0.0
 	for _, r := range o.GetResources() {
-		if r.GetName() == "cpus" {
+		if r.GetName() == "cpus" && (r.GetRevocable() != nil) == revocable {
 			sum += r.GetScalar().GetValue()
 		}
 	}
@@ -178,12 +177,13 @@ type tasks struct {
 	argv   []string
 	host   string  // [any]
 	cpus   float64 // of each [0.1]
+	lent   bool    // these are revocable
 }
 
 // launch starts tasks, and returns their IDs and when it began to.
 func (f *framework) launch(ctx context.Context, t tasks) ([]string, time.Time, error) {
 	cpus := cmp.Or(t.cpus, 0.1)
-	offers, err := f.take(ctx, t.host, float64(t.n)*cpus)
+	offers, err := f.take(ctx, t.host, float64(t.n)*cpus, t.lent)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -195,6 +195,10 @@ func (f *framework) launch(ctx context.Context, t tasks) ([]string, time.Time, e
 	scalar := func(name string, v float64) *mesos.Resource {
 		return &mesos.Resource{Name: &name, Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &v}, AllocationInfo: o.GetAllocationInfo()}
 	}
+	share := scalar("cpus", cpus)
+	if t.lent {
+		share.Revocable = &mesos.Resource_RevocableInfo{}
+	}
 	var ids []string
 	var infos []*mesos.TaskInfo
 	for i := range t.n {
@@ -202,7 +206,7 @@ func (f *framework) launch(ctx context.Context, t tasks) ([]string, time.Time, e
 		ids = append(ids, id)
 		infos = append(infos, &mesos.TaskInfo{
 			Name: &id, TaskId: &mesos.TaskID{Value: &id}, AgentId: o.GetAgentId(),
-			Resources: []*mesos.Resource{scalar("cpus", cpus), scalar("mem", 32)},
+			Resources: []*mesos.Resource{share, scalar("mem", 32)},
 			Command:   &mesos.CommandInfo{Shell: proto.Bool(false), Value: &t.argv[0], Arguments: t.argv},
 		})
 	}

@@ -67,6 +67,7 @@ func measureRows() []row {
 		poll(10), poll(100), poll(1000),
 		{name: "measure/read-1000", unit: "ms", goal: 2, better: lower, root: true,
 			measure: benchmark{dir: "./telemetry/bpf", name: "BenchmarkCounters/1000", unit: "ns/op", scale: 1e-6, count: 5}.measure},
+		{name: "measure/p99-ratio", unit: "×", goal: 1.2, better: lower, reference: reference{"unmanaged", 3.4}, root: true, measure: p99Ratio},
 		{name: "measure/savings", unit: "share", goal: 0.74, better: higher, measure: savings},
 	}
 }

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"muster/deploy/e2e/cluster"
+	"muster/offers/mesos"
+)
+
+const (
+	p99Rounds = 3
+	p99Window = 4 * time.Second // 8,000 requests or so
+)
+
+// p99Ratio is what revocable tasks cost a server that has reserved most of the
+// machine: the 99th percentile of its answers beside them, against alone. The
+// server is nginx on the first CPU, which compresses a page for each request of
+// wrk, which has the second before all others, so that it measures and does not
+// wait. The batch is two busy loops for each CPU.
+func p99Ratio(ctx context.Context, m *machine) (o outcome, err error) {
+	for _, tool := range []string{"nginx", "wrk", "taskset", "chrt"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return o, cannot("%s is missing: run deploy/deps.sh bench", tool)
+		}
+	}
+	cpus := runtime.NumCPU()
+	if cpus < 2 {
+		return o, cannot("one CPU is too few: the server and its load need one each")
+	}
+	has := func(n int) string { return fmt.Sprintf("cpus:%d;mem:2048;disk:1024", n) }
+	managed := cluster.Config{Resources: has(cpus), Args: []string{"--oversubscription", "on", "--oversubscription-estimator", "share",
+		"--oversubscription-step", "1s", "--oversubscription-horizon", "10s", "--oversubscription-warm", "2s",
+		"--oversubscribed-resources-interval", "1s", "--oversubscription-system-cpus", "0"}}
+	lent, err := m.beside(ctx, managed, true)
+	if err != nil {
+		return o, err
+	}
+	// A node that claims twice what it has takes the same batch as tasks like any other.
+	blind, err := m.beside(ctx, cluster.Config{Resources: has(2 * cpus)}, false)
+	if err != nil {
+		return o, err
+	}
+	o.samples = lent.ratios
+	o.notes = append([]string{
+		fmt.Sprintf("p99 alone %s, beside revocable tasks %s; beside the same as ordinary tasks %s, alone then %s: %s×",
+			quantity(median(lent.alone), "ms"), quantity(median(lent.beside), "ms"), quantity(median(blind.beside), "ms"), quantity(median(blind.alone), "ms"), number(median(blind.ratios))),
+		fmt.Sprintf("tasks keep %s of the CPUs busy alone, %s with revocable ones, %s with ordinary ones",
+			quantity(100*median(lent.useAlone), "%"), quantity(100*median(lent.use), "%"), quantity(100*median(blind.use), "%")),
+	}, lent.reactions...)
+	return o, nil
+}
+
+// neighbours is what was seen of a server with and without batch tasks beside it.
+type neighbours struct {
+	alone, beside, ratios []float64 // ms, ms, and each pair's
+	useAlone, use         []float64 // share of all CPUs that tasks kept busy
+	reactions             []string
+}
+
+func (m *machine) beside(ctx context.Context, cfg cluster.Config, lent bool) (n neighbours, err error) {
+	err = withClusterOf(ctx, m, cfg, func(c *cluster.Cluster) error {
+		d := c.Daemons[0]
+		return withFramework(ctx, d, func(owner *framework) error { return n.measure(ctx, d, owner, lent) })
+	})
+	return n, err
+}
+
+func (n *neighbours) measure(ctx context.Context, d *cluster.Daemon, owner *framework, lent bool) (err error) {
+	cpus := float64(runtime.NumCPU())
+	server, _, err := owner.launch(ctx, tasks{prefix: "server", n: 1, cpus: .8 * cpus, argv: []string{"/bin/sh", "-c", nginx(d.IP)}})
+	if err != nil {
+		return err
+	}
+	if _, err := owner.reach(ctx, mesos.TaskState_TASK_RUNNING, server...); err != nil {
+		return err
+	}
+	restore, err := cluster.Outweigh()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
+	batch, err := subscribe(ctx, d.API(), mesos.FrameworkInfo_Capability_REVOCABLE_RESOURCES)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, batch.close()) }()
+	loops := strings.Repeat("while :; do :; done & ", 2*runtime.NumCPU()) + "wait"
+	for i := range p99Rounds {
+		alone, use, err := load(ctx, d, 1)
+		if err != nil {
+			return err
+		}
+		n.alone, n.useAlone = append(n.alone, alone), append(n.useAlone, use)
+		ids, _, err := batch.launch(ctx, tasks{prefix: fmt.Sprintf("batch%d", i), n: 1, cpus: .3 * cpus, lent: lent, argv: []string{"/bin/sh", "-c", loops}})
+		if err != nil {
+			return err
+		}
+		began, err := batch.reach(ctx, mesos.TaskState_TASK_RUNNING, ids...)
+		if err != nil {
+			return err
+		}
+		beside, use, err := load(ctx, d, 2)
+		if err != nil {
+			return err
+		}
+		n.beside, n.use, n.ratios = append(n.beside, beside), append(n.use, use), append(n.ratios, beside/alone)
+		if err := n.corrected(ctx, d, began); err != nil {
+			return err
+		}
+		if err := batch.kill(ctx, ids...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// corrected notes what was done to revocable tasks since they began, and when.
+func (n *neighbours) corrected(ctx context.Context, d *cluster.Daemon, began time.Time) error {
+	var v struct {
+		Corrections []struct {
+			Time   time.Time
+			Action string
+			Reason string
+		}
+	}
+	if err := d.JSON(ctx, "/muster/v1/oversubscription", &v); err != nil {
+		return err
+	}
+	for _, c := range v.Corrections {
+		if c.Time.After(began) {
+			n.reactions = append(n.reactions, fmt.Sprintf("%s after %s: %s", c.Action, c.Time.Sub(began).Round(10*time.Millisecond), c.Reason))
+		}
+	}
+	return nil
+}
+
+// nginx starts the server in its sandbox.
+func nginx(ip string) string {
+	conf := `daemon off; master_process off; user root; pid nginx.pid; error_log stderr; events {}
+http { access_log off; gzip on; gzip_min_length 1; gzip_types text/plain; default_type text/plain;
+client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; scgi_temp_path t; uwsgi_temp_path t;
+server { listen ` + ip + `:8080; root .; } }`
+	return `printf %s '` + conf + `' > nginx.conf; i=0; while [ $i -lt 150 ]; do echo "$i: a line of forty letters, compressed each"; i=$((i+1)); done > page;
+exec taskset -c 0 nginx -p . -c nginx.conf`
+}
+
+var percentile99 = regexp.MustCompile(`(?m)^\s*99%\s+([\d.]+)(us|ms|s)$`)
+
+// load has wrk ask the server: 16 clients that each think for 6 ms on average. It
+// returns the 99th percentile in ms, and which share of all CPUs the tasks, of
+// which there are so many, kept busy meanwhile.
+func load(ctx context.Context, d *cluster.Daemon, count int) (p99, use float64, err error) {
+	dir, err := os.MkdirTemp("", "muster-bench-")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	think := filepath.Join(dir, "think.lua")
+	if err := os.WriteFile(think, []byte("function delay() return math.random(0, 12) end\n"), 0o644); err != nil {
+		return 0, 0, err
+	}
+	pids, err := running(ctx, d, count)
+	if err != nil {
+		return 0, 0, err
+	}
+	before, err := allAccounted(pids)
+	if err != nil {
+		return 0, 0, err
+	}
+	begin := time.Now()
+	out, err := exec.CommandContext(ctx, "taskset", "-c", "1", "chrt", "-f", "1", "wrk", "-t1", "-c16", "-d", strconv.Itoa(int(p99Window.Seconds())), "--latency",
+		"-H", "Accept-Encoding: gzip", "-s", think, "http://"+d.IP+":8080/page").CombinedOutput()
+	took := time.Since(begin)
+	if err != nil {
+		return 0, 0, fmt.Errorf("wrk: %w:\n%s", err, out)
+	}
+	if p99, err = slowest(string(out)); err != nil {
+		return 0, 0, err
+	}
+	after, err := allAccounted(pids)
+	if err != nil {
+		return 0, 0, err
+	}
+	return p99, (after - before).Seconds() / took.Seconds() / float64(runtime.NumCPU()), nil
+}
+
+// slowest reads the 99th percentile, in ms, from what wrk printed.
+func slowest(text string) (float64, error) {
+	found := percentile99.FindStringSubmatch(text)
+	if found == nil || strings.Contains(text, "Non-2xx") || strings.Contains(text, "Socket errors") {
+		return 0, fmt.Errorf("wrk was not answered all it asked:\n%s", text)
+	}
+	v, err := strconv.ParseFloat(found[1], 64)
+	return v * map[string]float64{"us": 1e-3, "ms": 1, "s": 1e3}[found[2]], err
+}
+
+// allAccounted sums the CPU time of tasks.
+func allAccounted(pids map[string]int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		used, err := accounted(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
