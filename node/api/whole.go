@@ -67,19 +67,29 @@ func writeAgents(t tree, v *view.View) {
 func writeFrameworks(t tree, v *view.View) {
 	offers := byFramework(v.Offers())
 	inverse := byFramework(v.InverseOffers())
+	framework := func(in field, f *master.Response_GetFrameworks_Framework, rest func(id string)) {
+		t.element(in, func() {
+			t.put(t.parts().part(f, func(dst []byte) []byte { return t.fields(dst, f) }))
+			rest(f.GetFrameworkInfo().GetId().GetValue())
+		})
+	}
 	if list := v.Frameworks(); len(list) > 0 {
 		t.list(fieldFramework, func() {
 			for _, f := range list {
-				t.element(fieldFramework, func() {
-					t.put(t.parts().part(f, func(dst []byte) []byte { return t.fields(dst, f) }))
-					id := f.GetFrameworkInfo().GetId().GetValue()
+				framework(fieldFramework, f, func(id string) {
 					each(t, fieldOffer, offers[id])
 					each(t, fieldInverseOffer, inverse[id])
 				})
 			}
 		})
 	}
-	each(t, fieldCompletedFramework, v.CompletedFrameworks())
+	if list := v.CompletedFrameworks(); len(list) > 0 { // they may be kept from when they were not
+		t.list(fieldCompletedFramework, func() {
+			for _, f := range list {
+				framework(fieldCompletedFramework, f, func(string) {})
+			}
+		})
+	}
 }
 
 // byFramework groups what is for one framework each.

@@ -103,6 +103,7 @@ func changes(v *view.View) {
 	f := frameworkFact("F3")
 	f.Active = proto.Bool(false)
 	v.Apply(view.FrameworkEvent(f))
+	v.Apply(view.FrameworkRemovedEvent("F0")) // as it was told of last
 }
 
 // TestAStateInPartsIsTheStateAsOne compares the state written part by part with the
