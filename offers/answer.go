@@ -1,11 +1,8 @@
 package offers
 
-import "fmt"
+import "muster/offers/mesos"
 
-// answer is an error whose text goes to a framework as it is: clients and their
-// users know Mesos's wording.
-type answer string
+// answer is short for what is said in Mesos's words.
+type answer = mesos.Error
 
-func (a answer) Error() string { return string(a) }
-
-func answerf(format string, args ...any) error { return answer(fmt.Sprintf(format, args...)) }
+func answerf(format string, args ...any) error { return mesos.Errorf(format, args...) }

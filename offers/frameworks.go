@@ -39,6 +39,7 @@ type framework struct {
 	offers       map[string]*offer
 	operations   map[string][]*operation            // by the ID it gave them; see addOperation
 	done         recent                             // tasks whose end it has acknowledged
+	ended        recent                             // operations, the same
 	calls        bucket                             // of those it may make
 	held         []heldCall                         // calls that wait for its session to be announced again
 	unanswered   map[string]map[string]*pendingTask // by agent and task: see pending.go

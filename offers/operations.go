@@ -224,6 +224,7 @@ func (m *Master) operationAcknowledged(f *framework, call *scheduler.Call_Acknow
 			m.acknowledgeOperation(a, []byte(o.uuid), s)
 			if s.GetState().Terminal() {
 				m.removeOperation(a, o)
+				f.ended.add(o.id())
 			}
 			return
 		}

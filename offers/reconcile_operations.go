@@ -21,7 +21,7 @@ func (m *Master) reconcileOperations(f *framework, ops []*scheduler.Call_Reconci
 			m.tellOperations(f, same)
 			continue
 		}
-		state, text := m.operationFate(op.GetAgentId().GetValue())
+		state, text := m.operationFate(f, op)
 		m.operationStatus(f, &mesos.OperationStatus{
 			OperationId: op.GetOperationId(), AgentId: op.GetAgentId(), ResourceProviderId: op.GetResourceProviderId(),
 			State: state.Enum(), Message: proto.String("Reconciliation: " + text),
@@ -49,8 +49,10 @@ func (o *operation) told() *mesos.OperationStatus {
 }
 
 // operationFate is what can be said of an operation that is not known, by the
-// agent that it is said to be of.
-func (m *Master) operationFate(agent string) (mesos.OperationState, string) {
+// agent that it is said to be of. A registered agent has said which it has, and obeys no
+// earlier leader any more: what it has not was lost on its way, or its end was acknowledged.
+func (m *Master) operationFate(f *framework, op *scheduler.Call_ReconcileOperations_Operation) (mesos.OperationState, string) {
+	agent := op.GetAgentId().GetValue()
 	if agent == "" {
 		return mesos.OperationState_OPERATION_UNKNOWN, "Operation is unknown and no 'agent_id' was provided"
 	}
@@ -58,7 +60,10 @@ func (m *Master) operationFate(agent string) (mesos.OperationState, string) {
 	case agentAwaited:
 		return mesos.OperationState_OPERATION_RECOVERING, "Agent is recovered but has not re-registered"
 	case agentRegistered:
-		return mesos.OperationState_OPERATION_UNKNOWN, "Operation is unknown"
+		if f.ended.has(op.GetOperationId().GetValue()) {
+			return mesos.OperationState_OPERATION_UNKNOWN, "Operation has ended, and that was acknowledged"
+		}
+		return mesos.OperationState_OPERATION_DROPPED, "Operation is unknown to the agent"
 	case agentUnreachable:
 		return mesos.OperationState_OPERATION_UNREACHABLE, "Agent is unreachable"
 	case agentGone:

@@ -70,13 +70,13 @@ func (s *State) CheckSchedule(schedule *maintenance.Schedule) error {
 	seen := map[MachineKey]bool{}
 	for _, w := range schedule.GetWindows() {
 		if len(w.GetMachineIds()) == 0 {
-			return answerf("List of machines in the maintenance window is empty")
+			return mesos.Errorf("List of machines in the maintenance window is empty")
 		}
 		if w.GetUnavailability().GetStart() == nil {
-			return answerf("Missing required fields: 'unavailability.start' of the maintenance window")
+			return mesos.Errorf("Missing required fields: 'unavailability.start' of the maintenance window")
 		}
 		if w.GetUnavailability().GetDuration().GetNanoseconds() < 0 {
-			return answerf("Unavailability 'duration' is negative")
+			return mesos.Errorf("Unavailability 'duration' is negative")
 		}
 		if err := checkMachines(w.GetMachineIds(), seen); err != nil {
 			return err
@@ -84,7 +84,7 @@ func (s *State) CheckSchedule(schedule *maintenance.Schedule) error {
 	}
 	for _, id := range s.MachinesDown() {
 		if !seen[KeyOf(id)] {
-			return answerf("Machine '%s' is deactivated and cannot be removed from the schedule", MachineText(id))
+			return mesos.Errorf("Machine '%s' is deactivated and cannot be removed from the schedule", MachineText(id))
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (s *State) CheckSchedule(schedule *maintenance.Schedule) error {
 func (s *State) CheckDown(ids []*mesos.MachineID) error {
 	return s.checkMode(ids, func(id *mesos.MachineID) error {
 		if s.MachineDown(id) {
-			return answerf("Machine '%s' is not in DRAINING mode and cannot be brought down", MachineText(id))
+			return mesos.Errorf("Machine '%s' is not in DRAINING mode and cannot be brought down", MachineText(id))
 		}
 		return nil
 	})
@@ -104,7 +104,7 @@ func (s *State) CheckDown(ids []*mesos.MachineID) error {
 func (s *State) CheckUp(ids []*mesos.MachineID) error {
 	return s.checkMode(ids, func(id *mesos.MachineID) error {
 		if !s.MachineDown(id) {
-			return answerf("Machine '%s' is not in DOWN mode and cannot be brought up", MachineText(id))
+			return mesos.Errorf("Machine '%s' is not in DOWN mode and cannot be brought up", MachineText(id))
 		}
 		return nil
 	})
@@ -112,7 +112,7 @@ func (s *State) CheckUp(ids []*mesos.MachineID) error {
 
 func (s *State) checkMode(ids []*mesos.MachineID, check func(*mesos.MachineID) error) error {
 	if len(ids) == 0 {
-		return answerf("List of machines is empty")
+		return mesos.Errorf("List of machines is empty")
 	}
 	if err := checkMachines(ids, map[MachineKey]bool{}); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (s *State) checkMode(ids []*mesos.MachineID, check func(*mesos.MachineID) e
 	scheduled := s.scheduled()
 	for _, id := range ids {
 		if !scheduled[KeyOf(id)] {
-			return answerf("Machine '%s' is not part of a maintenance schedule", MachineText(id))
+			return mesos.Errorf("Machine '%s' is not part of a maintenance schedule", MachineText(id))
 		}
 		if err := check(id); err != nil {
 			return err
@@ -133,15 +133,15 @@ func (s *State) checkMode(ids []*mesos.MachineID, check func(*mesos.MachineID) e
 func checkMachines(ids []*mesos.MachineID, seen map[MachineKey]bool) error {
 	for _, id := range ids {
 		if id.GetHostname() == "" && id.GetIp() == "" {
-			return answerf("Both 'hostname' and 'ip' for a machine are empty")
+			return mesos.Errorf("Both 'hostname' and 'ip' for a machine are empty")
 		}
 		if id.GetIp() != "" {
 			if _, err := netip.ParseAddr(id.GetIp()); err != nil {
-				return answerf("Failed to parse the IP '%s' of a machine", id.GetIp())
+				return mesos.Errorf("Failed to parse the IP '%s' of a machine", id.GetIp())
 			}
 		}
 		if seen[KeyOf(id)] {
-			return answerf("Machine '%s' appears more than once in the schedule", MachineText(id))
+			return mesos.Errorf("Machine '%s' appears more than once in the schedule", MachineText(id))
 		}
 		seen[KeyOf(id)] = true
 	}
