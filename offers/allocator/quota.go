@@ -125,12 +125,13 @@ func chargeable(s *resource.Set) resource.Quantities {
 func (a *Allocator) charge(r *role, plus, minus resource.Quantities) {
 	for ; r.parent != nil; r = r.parent {
 		q := &r.quota
+		held := !minus.Empty() && (q.bound || a.rank(r) == barred)
 		q.charged = q.charged.Add(plus)
 		if !minus.Empty() {
 			q.charged = q.charged.Sub(minus)
 		}
 		more := q.renewNeed(r.parent)
-		if !minus.Empty() && (more || q.bound || r.below.key.rank == barred) && !q.eased {
+		if (held || more && !minus.Empty()) && !q.eased {
 			q.eased = true
 			a.eased = append(a.eased, r)
 		}
