@@ -37,7 +37,7 @@ func withClusterOf(ctx context.Context, m *machine, cfg cluster.Config, do func(
 		return err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && !errors.Is(err, errCannot) {
 			err = errors.Join(err, c.Logs())
 		}
 		err = errors.Join(err, c.Stop())
