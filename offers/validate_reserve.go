@@ -7,9 +7,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
-	"muster/offers/resource"
 )
 
+// validateReserve checks that a RESERVE adds reservations that the agent
+// understands, to one role, in the name of who makes it.
+// Mesos: src/master/validation.cpp, operation::validate(Reserve).
 func validateReserve(op *mesos.Offer_Operation_Reserve, a *agent, by party) error {
 	if err := validateCommon(op.GetResources()); err != nil {
 		return err
@@ -41,7 +43,7 @@ func validateReserve(op *mesos.Offer_Operation_Reserve, a *agent, by party) erro
 	if by.framework == nil {
 		return nil
 	}
-	return prefixed("Invalid reservation resources: ", oneRole(resource.Sum(setOf(op.GetResources()...))))
+	return prefixed("Invalid reservation resources: ", oneRole(setOf(op.GetResources()...)))
 }
 
 // validateSource checks a RESERVE that changes reservations. Static ones stay as
@@ -69,6 +71,7 @@ func validateSource(op *mesos.Offer_Operation_Reserve) error {
 	return nil
 }
 
+// sameReservations checks that resources are all reserved alike.
 func sameReservations(rs []*mesos.Resource) error {
 	if len(rs) == 0 {
 		return answer("Resource cannot be empty")
@@ -100,19 +103,8 @@ func validateReserver(r *mesos.Resource, by party) error {
 	return nil
 }
 
-// validateStack checks that the agent understands a resource's reservations.
-func validateStack(r *mesos.Resource, a *agent, noun, verb string) error {
-	switch role := reservedTo(r); {
-	case strings.Contains(role, "/") && !a.can(mesos.AgentInfo_Capability_HIERARCHICAL_ROLE):
-		return answerf("%s %s with reservation for hierarchical role '%s' cannot be %s on an agent without HIERARCHICAL_ROLE capability",
-			noun, setOf(r), role, verb)
-	case len(r.GetReservations()) > 1 && !a.can(mesos.AgentInfo_Capability_RESERVATION_REFINEMENT):
-		return answerf("%s %s with reservation refinement cannot be %s on an agent without RESERVATION_REFINEMENT capability",
-			noun, setOf(r), verb)
-	}
-	return nil
-}
-
+// validateUnreserve checks that what loses its reservation has one that was made at
+// run time, and is no volume.
 func validateUnreserve(op *mesos.Offer_Operation_Unreserve) error {
 	if err := validateCommon(op.GetResources()); err != nil {
 		return err
@@ -125,6 +117,19 @@ func validateUnreserve(op *mesos.Offer_Operation_Unreserve) error {
 			return answerf("A dynamically reserved persistent volume %s cannot be unreserved directly. Please destroy the persistent "+
 				"volume first then unreserve the resource", setOf(r))
 		}
+	}
+	return nil
+}
+
+// validateStack checks that the agent understands a resource's reservations.
+func validateStack(r *mesos.Resource, a *agent, noun, verb string) error {
+	switch role := reservedTo(r); {
+	case strings.Contains(role, "/") && !a.can(mesos.AgentInfo_Capability_HIERARCHICAL_ROLE):
+		return answerf("%s %s with reservation for hierarchical role '%s' cannot be %s on an agent without HIERARCHICAL_ROLE capability",
+			noun, setOf(r), role, verb)
+	case len(r.GetReservations()) > 1 && !a.can(mesos.AgentInfo_Capability_RESERVATION_REFINEMENT):
+		return answerf("%s %s with reservation refinement cannot be %s on an agent without RESERVATION_REFINEMENT capability",
+			noun, setOf(r), verb)
 	}
 	return nil
 }

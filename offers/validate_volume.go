@@ -5,6 +5,9 @@ import (
 	"muster/offers/resource"
 )
 
+// validateCreate checks that a CREATE makes persistent volumes under IDs of their own,
+// on resources of one role, in the name of who makes them.
+// Mesos: src/master/validation.cpp, operation::validate(Create).
 func validateCreate(op *mesos.Offer_Operation_Create, a *agent, by party) error {
 	if err := validateCommon(op.GetVolumes()); err != nil {
 		return err
@@ -57,6 +60,7 @@ func newPersistence(a *agent, volumes []*mesos.Resource) error {
 	return nil
 }
 
+// validateDestroy checks that volumes are there and nobody uses them.
 func validateDestroy(op *mesos.Offer_Operation_Destroy, a *agent) error {
 	if err := validateCommon(op.GetVolumes()); err != nil {
 		return err
@@ -77,6 +81,8 @@ func validateDestroy(op *mesos.Offer_Operation_Destroy, a *agent) error {
 	return nil
 }
 
+// validateGrow checks that the addition is more of the resource that the volume is
+// made of.
 func validateGrow(op *mesos.Offer_Operation_GrowVolume, a *agent) error {
 	volume, addition := op.GetVolume(), op.GetAddition()
 	switch err := validatePersistent([]*mesos.Resource{volume}); {
@@ -96,6 +102,8 @@ func validateGrow(op *mesos.Offer_Operation_GrowVolume, a *agent) error {
 	return nil
 }
 
+// validateShrink checks that something is taken off the volume and something is
+// left, each a thousandth at least.
 func validateShrink(op *mesos.Offer_Operation_ShrinkVolume, a *agent) error {
 	volume, subtract := op.GetVolume(), op.GetSubtract().GetValue()
 	switch err := validatePersistent([]*mesos.Resource{volume}); {
