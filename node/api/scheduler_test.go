@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -79,7 +81,11 @@ func TestSchedulerCallsAreCheckedAsInMesos(t *testing.T) {
 }
 
 func TestCredentialsAreCheckedFirst(t *testing.T) {
-	b, err := auth.New(map[string]string{"p": "s"})
+	file := filepath.Join(t.TempDir(), "secrets")
+	if err := os.WriteFile(file, []byte("p s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := auth.FromFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,35 +20,6 @@ type Basic struct {
 // ErrCredentials is wrapped by errors about a list of credentials.
 var ErrCredentials = errors.New("credentials")
 
-// New returns an authenticator of these secrets by principal.
-func New(secrets map[string]string) (*Basic, error) {
-	b := &Basic{digests: map[string][sha256.Size]byte{}}
-	for principal, secret := range secrets {
-		if err := b.add(principal, secret); err != nil {
-			return nil, err
-		}
-	}
-	if len(b.digests) == 0 {
-		return nil, fmt.Errorf("%w: there is no principal", ErrCredentials)
-	}
-	return b, nil
-}
-
-// add refuses what HTTP Basic cannot carry or a client sends without having any.
-func (b *Basic) add(principal, secret string) error {
-	switch {
-	case principal == "" || secret == "":
-		return fmt.Errorf("%w: a principal and its secret must not be empty", ErrCredentials)
-	case strings.Contains(principal, ":"):
-		return fmt.Errorf("%w: principal %q holds a colon", ErrCredentials, principal)
-	}
-	if _, twice := b.digests[principal]; twice {
-		return fmt.Errorf("%w: principal %q is there twice", ErrCredentials, principal)
-	}
-	b.digests[principal] = sha256.Sum256([]byte(secret))
-	return nil
-}
-
 // FromFile reads principals and their secrets, one pair a line, parted by blanks.
 // Empty lines and lines that begin with # are passed over.
 func FromFile(name string) (*Basic, error) {
@@ -75,9 +46,14 @@ func read(r io.Reader) (*Basic, error) {
 		if len(fields) != 2 {
 			return nil, fmt.Errorf("line %d: %w: expecting a principal and its secret", n, ErrCredentials)
 		}
-		if err := b.add(fields[0], fields[1]); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+		principal, secret := fields[0], fields[1]
+		if strings.Contains(principal, ":") { // HTTP Basic cannot carry it
+			return nil, fmt.Errorf("line %d: %w: principal %q holds a colon", n, ErrCredentials, principal)
 		}
+		if _, twice := b.digests[principal]; twice {
+			return nil, fmt.Errorf("line %d: %w: principal %q is there twice", n, ErrCredentials, principal)
+		}
+		b.digests[principal] = sha256.Sum256([]byte(secret))
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)

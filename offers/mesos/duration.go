@@ -37,20 +37,6 @@ func ParseDuration(text string) (time.Duration, bool) {
 	return time.Duration(nanos), true
 }
 
-// FormatDuration writes a duration as Mesos does, in the largest unit that
-// leaves no fraction.
-func FormatDuration(d time.Duration) string {
-	for _, name := range []string{"weeks", "days", "hrs", "mins", "secs", "ms", "us"} {
-		if unit := units[name]; d != 0 && d%unit == 0 {
-			return strconv.FormatInt(int64(d/unit), 10) + name
-		}
-	}
-	if d == 0 {
-		return "0ns"
-	}
-	return strconv.FormatInt(int64(d), 10) + "ns"
-}
-
 // readDuration sets v, a pointer to a google.protobuf.Duration, from text. Its
 // object form is read and written like any message.
 func readDuration(text string, v reflect.Value) *fieldError {

@@ -7,14 +7,11 @@ import (
 	"muster/offers/mesos"
 )
 
-func TestDurationsAreWrittenAsMesosWritesThem(t *testing.T) {
+func TestDurationsAreReadAsMesosWritesThem(t *testing.T) {
 	for text, d := range map[string]time.Duration{
 		"15mins": 15 * time.Minute, "5secs": 5 * time.Second, "1weeks": 7 * 24 * time.Hour, "3days": 72 * time.Hour,
 		"90mins": 90 * time.Minute, "1500ms": 1500 * time.Millisecond, "1ns": 1, "0ns": 0, "-2hrs": -2 * time.Hour,
 	} {
-		if got := mesos.FormatDuration(d); got != text {
-			t.Errorf("%s: written as %s, want %s", d, got, text)
-		}
 		if got, ok := mesos.ParseDuration(text); !ok || got != d {
 			t.Errorf("%s: read as %s, %t", text, got, ok)
 		}

@@ -57,9 +57,6 @@ func (c *Cluster) Len() int { return len(c.nodes) }
 // Mesh is the i-th node.
 func (c *Cluster) Mesh(i int) *p2p.Mesh { return c.nodes[i].mesh }
 
-// Dir is the i-th node's identity directory.
-func (c *Cluster) Dir(i int) string { return c.nodes[i].dir }
-
 // Admitter admits whoever has the cluster's secret.
 func (c *Cluster) Admitter() p2p.Admitter {
 	f := c.Founding
