@@ -249,8 +249,8 @@ func (n *Node) handlers() (masterAPI, agentAPI http.Handler, err error) {
 	}
 	files := api.NewFiles(n.agent, n.cfg.LogFile)
 	own := n.own()
-	masterAPI = api.Master(cfg, n.gateway, n.views, files, n.metrics, own, n.log)
-	agentAPI = api.Agent(cfg, n.agent, n.monitor, files, n.metrics, own, n.log)
+	masterAPI = api.Master(cfg, n.gateway, n.views, files, n.metrics, own)
+	agentAPI = api.Agent(cfg, n.agent, n.monitor, files, n.metrics, own)
 	return masterAPI, agentAPI, nil
 }
 

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"log/slog"
 	"net/http"
 	"slices"
 
@@ -35,7 +34,7 @@ type agentAPI struct {
 
 // Agent returns the handler of this node's agent API. extra adds muster's own
 // endpoints by pattern.
-func Agent(cfg Config, a AgentState, meter Meter, files *Files, set *metrics.Set, extra map[string]http.Handler, _ *slog.Logger) http.Handler {
+func Agent(cfg Config, a AgentState, meter Meter, files *Files, set *metrics.Set, extra map[string]http.Handler) http.Handler {
 	h := &agentAPI{cfg: cfg, agent: a, meter: meter, files: files, metrics: set}
 	mux := newMux()
 	mux.handle("/api/v1", h.call)
@@ -44,10 +43,7 @@ func Agent(cfg Config, a AgentState, meter Meter, files *Files, set *metrics.Set
 	mux.handle("/containers", h.read(h.containers))
 	mux.absent("this agent runs command tasks and groups of them without executors", "/api/v1/executor")
 	mux.absent("this agent has no resource providers", "/api/v1/resource_provider")
-	common(mux, cfg, files, set)
-	for pattern, h := range extra {
-		mux.Handle(pattern, h)
-	}
+	common(mux, cfg, files, set, extra)
 	return alias("/slave(1)", guard(cfg.Auth, "mesos-agent-readwrite", mux))
 }
 

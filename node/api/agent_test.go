@@ -48,7 +48,7 @@ func agentHandler() http.Handler {
 	u.At, u.CPU, u.CPUSys, u.Throttled = time.Unix(60, 5e8), 3*time.Second, time.Second, time.Second/2
 	u.MemTotal, u.MemRSS, u.MemLimit, u.Processes, u.RxBytes = 100, 60, 200, 2, 11
 	cfg := Config{Version: &mesos.VersionInfo{Version: proto.String("1.0")}, Flags: map[string]string{"agent_api": "10.0.0.2:5051"}}
-	return Agent(cfg, fixedAgent{s}, fixedMeter{"c-run": u}, NewFiles(nil, ""), metrics.New(), nil, nil)
+	return Agent(cfg, fixedAgent{s}, fixedMeter{"c-run": u}, NewFiles(nil, ""), metrics.New(), nil)
 }
 
 func TestStatisticsOfRunningContainers(t *testing.T) {

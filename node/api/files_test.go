@@ -52,7 +52,7 @@ func sandbox(t *testing.T) (h http.Handler, dir string) {
 		os.Symlink("loop", filepath.Join(dir, "loop")),
 		syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644))
 	mux := newMux()
-	common(mux, Config{}, NewFiles(oneSandbox{dir}, filepath.Join(host, "secret")), metrics.New())
+	common(mux, Config{}, NewFiles(oneSandbox{dir}, filepath.Join(host, "secret")), metrics.New(), nil)
 	return alias("/master", mux), dir
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -36,7 +35,7 @@ type masterAPI struct {
 // Master returns the handler of the cluster's API, which every node serves.
 // extra adds muster's own endpoints by pattern. It declares the gateway's
 // metrics in set, so a set may be given once.
-func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, extra map[string]http.Handler, _ *slog.Logger) http.Handler {
+func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, extra map[string]http.Handler) http.Handler {
 	whole := newAnswers()
 	m := &masterAPI{cfg: cfg, gateway: g, views: v, answers: whole}
 	mux := newMux()
@@ -62,11 +61,8 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	}
 	mux.handle("GET /muster/v1/explain", m.explain)
 	mux.handle("GET /hierarchical-allocator(1)/offer_constraints_debug", m.constraintsDebug)
-	common(mux, cfg, files, set)
+	common(mux, cfg, files, set, extra)
 	mux.Handle("/", ui.Handler())
-	for pattern, h := range extra {
-		mux.Handle(pattern, h)
-	}
 	g.measure(set)
 	return alias("/master", guard(cfg.Auth, "mesos-master-readwrite", mux))
 }
@@ -157,7 +153,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 }
 
 // common adds what master and agent both serve.
-func common(mux *mux, cfg Config, files *Files, set *metrics.Set) {
+func common(mux *mux, cfg Config, files *Files, set *metrics.Set, extra map[string]http.Handler) {
 	mux.handle("/health", func(w http.ResponseWriter, _ *http.Request) error {
 		writeEmpty(w, http.StatusOK)
 		return nil
@@ -175,6 +171,9 @@ func common(mux *mux, cfg Config, files *Files, set *metrics.Set) {
 	})
 	mux.Handle("/metrics", set.Handler())
 	files.routes(mux.handle)
+	for pattern, h := range extra {
+		mux.Handle(pattern, h)
+	}
 }
 
 // measure declares what the gateway counts.

@@ -48,7 +48,7 @@ func newWorldWith(t *testing.T, cfg Config, s Sandboxes) *world {
 	cfg.Flags = map[string]string{"api": "127.0.0.1:5050", "agent_api": "127.0.0.1:5051"}
 	w := &world{t: t, up: &uplink{}, views: views{link.NewReplica()}}
 	w.gateway = NewGateway(w.up, nil)
-	w.handler = survive(Master(cfg, w.gateway, w.views, NewFiles(s, ""), metrics.New(), nil, nil), discard)
+	w.handler = survive(Master(cfg, w.gateway, w.views, NewFiles(s, ""), metrics.New(), nil), discard)
 	return w
 }
 

@@ -86,7 +86,7 @@ func (nobody) Send(*protocol.GatewayToMaster) error { return errors.New("nobody 
 // reader is the API of a node whose view is v.
 func reader(v api.Views) http.Handler {
 	cfg := api.Config{Version: &mesos.VersionInfo{Version: proto.String("sim")}}
-	return api.Master(cfg, api.NewGateway(nobody{}, nil), v, api.NewFiles(nil, ""), metrics.New(), nil, nil)
+	return api.Master(cfg, api.NewGateway(nobody{}, nil), v, api.NewFiles(nil, ""), metrics.New(), nil)
 }
 
 // State is a cluster that is read while it changes.
