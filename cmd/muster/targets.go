@@ -32,8 +32,8 @@ const away = "unreachable"
 // returning is how long a node that was named may take to come back to a new leader.
 const returning = 10 * time.Second
 
-// find returns the agent that an operator names. A node whose agent the leader still awaits is given some seconds: till then nobody knows
-// which of the awaited ones is its.
+// find returns the agent that an operator names. A node whose agent the leader still
+// awaits is given some seconds: till then nobody knows which of those awaited is its.
 func find(ctx context.Context, nodes *client.Client, text string) (target, error) {
 	for deadline := time.Now().Add(returning); ; {
 		list, awaited, err := targets(ctx, nodes)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"muster/node/sim"
@@ -41,15 +40,14 @@ func growthEvents(w sim.Growth) (taken, error) {
 	}
 	out := taken{Samples: []float64{float64(report.Memory) / 1e6}}
 	for _, e := range report.Events {
-		out.Also = append(out.Also, figure{e.Name, []float64{float64(middle(e.Took)) / float64(time.Microsecond), e.Allocations, e.Bytes}})
+		took := make([]float64, len(e.Took))
+		for i, d := range e.Took {
+			took[i] = float64(d) / float64(time.Microsecond)
+		}
+		out.Also = append(out.Also, figure{e.Name, []float64{median(took), e.Allocations, e.Bytes}})
 	}
 	out.Peak, err = peakMemory()
 	return out, err
-}
-
-func middle(of []time.Duration) time.Duration {
-	of = slices.Sorted(slices.Values(of))
-	return of[len(of)/2]
 }
 
 // growthCycle says how long the cycle over all agents takes, by agent, in µs.
@@ -63,9 +61,9 @@ func growthCycle(w sim.Decline) (taken, error) {
 }
 
 // growEvents compares how long single events take in the largest cluster with the
-// smallest: a sample is the ratio of one kind. What a framework leaves behind grows
-// with what it has, and an agent that is lost is told to every framework, so of
-// these it says the times alone.
+// smallest: a sample is the ratio of one kind. A framework that ends has more there,
+// and more frameworks are told that an agent is lost: of these two it gives figures
+// and no ratio.
 func growEvents(ctx context.Context, _ *machine) (outcome, error) {
 	var all outcome
 	first := map[string]float64{}

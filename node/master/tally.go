@@ -2,6 +2,7 @@ package master
 
 import (
 	"maps"
+	"net/http"
 	"sync"
 
 	"muster/offers"
@@ -14,7 +15,7 @@ import (
 type Tally struct {
 	Framework *mesos.FrameworkInfo
 	Calls     map[scheduler.Call_Type]uint64 // those that were refused, too
-	Refused   uint64                         // with 429
+	Refused   uint64                         // as too many
 }
 
 // Received returns the number of all calls.
@@ -67,7 +68,8 @@ func (t *tallies) count(in offers.Input, effects []offers.Effect) {
 	}
 	own.Calls[call.GetCall().GetType()]++
 	for _, e := range effects {
-		if to, ok := e.(offers.ToGateway); ok && to.Message.GetReply().GetCode() == 429 && to.Message.GetReply().GetCallId() == call.GetCallId() {
+		to, _ := e.(offers.ToGateway)
+		if reply := to.Message.GetReply(); reply.GetCode() == http.StatusTooManyRequests && reply.GetCallId() == call.GetCallId() {
 			own.Refused++
 		}
 	}

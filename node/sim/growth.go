@@ -205,8 +205,8 @@ func (r *growthRun) agentLost(i int) []offers.Input {
 	}}})}
 }
 
-// frameworkRemoved has as many tasks as there are of each framework, whatever the
-// size of the cluster, if there are as many agents as frameworks.
+// frameworkRemoved ends a framework, whose tasks and offers are more the more agents
+// there are for each framework.
 func (r *growthRun) frameworkRemoved(i int) []offers.Input {
 	i = r.workload.Frameworks - 1 - i
 	return []offers.Input{r.call(&offered{framework: frameworkName(i), session: sessionName(i)}, &scheduler.Call{Type: scheduler.Call_TEARDOWN.Enum()})}
