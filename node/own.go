@@ -15,7 +15,7 @@ import (
 // own are muster's own endpoints: of both APIs, for what a node tells of itself or
 // of another can be asked anywhere.
 func (n *Node) own() map[string]http.Handler {
-	out := n.teach(newAsker(n.mesh))
+	out := n.reportHandlers(newProxy(n.mesh))
 	out["GET /muster/v1/nodes"] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.nodes()) })
 	return out
 }

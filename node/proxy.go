@@ -33,12 +33,13 @@ const (
 // everyNode is what a request names that means all nodes.
 const everyNode = "*"
 
-// teller tells something of this node, as JSON. Its errors are about the query.
-type teller func(query url.Values) (any, error)
+// report returns what this node tells of itself, to be encoded as JSON. Its errors are
+// about the query.
+type report func(query url.Values) (any, error)
 
-// tellers are the endpoints that tell of one node.
-func (n *Node) tellers() map[string]teller {
-	return map[string]teller{
+// reports are those of this node by path.
+func (n *Node) reports() map[string]report {
+	return map[string]report{
 		"/muster/v1/quorum":           func(url.Values) (any, error) { return n.quorumStatus(), nil },
 		"/muster/v1/usage":            func(url.Values) (any, error) { return n.usage(), nil },
 		"/muster/v1/oversubscription": n.oversubscription,
@@ -47,21 +48,21 @@ func (n *Node) tellers() map[string]teller {
 
 const historyPath = "/muster/v1/usage/history"
 
-// teach serves what this node alone can tell: with ask to clients, who may name
-// any node, and without to members, who mean this one.
-func (n *Node) teach(ask *asker) map[string]http.Handler {
+// reportHandlers serve what this node alone can tell, by pattern: by a proxy to clients,
+// who may name any node, and without one to members, who mean this one.
+func (n *Node) reportHandlers(p *proxy) map[string]http.Handler {
 	out := map[string]http.Handler{}
-	for path, tell := range n.tellers() {
-		out["GET "+path] = ask.of(answer(tell), tell)
+	for path, own := range n.reports() {
+		out["GET "+path] = p.handler(own.handler(), own)
 	}
-	out["GET "+historyPath] = ask.of(http.HandlerFunc(n.usageHistory), nil)
+	out["GET "+historyPath] = p.handler(http.HandlerFunc(n.usageHistory), nil)
 	return out
 }
 
-// answer answers with what tell says.
-func answer(tell teller) http.Handler {
+// handler answers with the report.
+func (own report) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v, err := tell(r.URL.Query())
+		v, err := own(r.URL.Query())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -73,20 +74,20 @@ func answer(tell teller) http.Handler {
 // serveMembers answers what other members ask of this node.
 func (n *Node) serveMembers(ctx context.Context) error {
 	mux := http.NewServeMux()
-	for pattern, h := range n.teach(nil) {
+	for pattern, h := range n.reportHandlers(nil) {
 		mux.Handle(pattern, h)
 	}
 	return api.Serve(ctx, n.mesh.Listener(tellProtocol), mux, tellAtOnce, n.log)
 }
 
-// asker asks members.
-type asker struct {
+// proxy forwards requests to members.
+type proxy struct {
 	mesh   *p2p.Mesh
 	client *http.Client
 }
 
-func newAsker(mesh *p2p.Mesh) *asker {
-	return &asker{mesh, &http.Client{Transport: &http.Transport{
+func newProxy(mesh *p2p.Mesh) *proxy {
+	return &proxy{mesh, &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			peer, _, err := net.SplitHostPort(address)
 			if err != nil {
@@ -99,35 +100,35 @@ func newAsker(mesh *p2p.Mesh) *asker {
 	}}}
 }
 
-// of lets what here tells of this node be asked of any: ?node= names one by its
-// name or peer ID, and * means all, if tell is given. Without it the node that was
+// handler lets what here tells of this node be asked of any: ?node= names one by its
+// name or peer ID, and * means all, if own is not nil. Without it the node that was
 // asked tells of itself.
-func (a *asker) of(here http.Handler, tell teller) http.Handler {
-	if a == nil {
+func (p *proxy) handler(here http.Handler, own report) http.Handler {
+	if p == nil {
 		return here
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("node")
-		if name == everyNode && tell != nil {
-			a.all(w, r, tell)
+		if name == everyNode && own != nil {
+			p.gather(w, r, own)
 			return
 		}
-		switch to, err := a.find(name); {
+		switch to, err := p.find(name); {
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusNotFound)
-		case to.Peer == a.mesh.ID():
+		case to.Peer == p.mesh.ID():
 			here.ServeHTTP(w, r)
 		default:
-			a.pass(w, r, to)
+			p.forward(w, r, to)
 		}
 	})
 }
 
 // find returns the member of a name or peer ID; "" is this node.
-func (a *asker) find(name string) (p2p.Node, error) {
-	name = cmp.Or(name, string(a.mesh.ID()))
+func (p *proxy) find(name string) (p2p.Node, error) {
+	name = cmp.Or(name, string(p.mesh.ID()))
 	var found []p2p.Node
-	for _, d := range a.mesh.Directory().Nodes() {
+	for _, d := range p.mesh.Directory().Nodes() {
 		if string(d.Peer) == name {
 			return d, nil
 		}
@@ -140,14 +141,14 @@ func (a *asker) find(name string) (p2p.Node, error) {
 		return found[0], nil
 	case len(found) > 1:
 		return p2p.Node{}, fmt.Errorf("node: %d nodes are called %q; name one by its peer ID: see `muster nodes -o json`", len(found), name)
-	case name == string(a.mesh.ID()):
-		return p2p.Node{Peer: a.mesh.ID()}, nil
+	case name == string(p.mesh.ID()):
+		return p2p.Node{Peer: p.mesh.ID()}, nil
 	}
 	return p2p.Node{}, fmt.Errorf("node: none is called %q: `muster nodes` lists them", name)
 }
 
 // get asks one member what was asked here. The error says which node it is about.
-func (a *asker) get(ctx context.Context, what *url.URL, to p2p.Node) (*http.Response, error) {
+func (p *proxy) get(ctx context.Context, what *url.URL, to p2p.Node) (*http.Response, error) {
 	if !to.Alive {
 		return nil, fmt.Errorf("node %s is silent since %s: is its daemon running?", to.Name, to.LastSeen.UTC().Format(time.RFC3339))
 	}
@@ -158,7 +159,7 @@ func (a *asker) get(ctx context.Context, what *url.URL, to p2p.Node) (*http.Resp
 	if err != nil {
 		return nil, err
 	}
-	response, err := a.client.Do(request)
+	response, err := p.client.Do(request)
 	switch {
 	case errors.Is(err, p2p.ErrNoProtocol):
 		return nil, fmt.Errorf("node %s cannot be asked through another: its version is older", to.Name)
@@ -168,9 +169,9 @@ func (a *asker) get(ctx context.Context, what *url.URL, to p2p.Node) (*http.Resp
 	return response, nil
 }
 
-// pass carries a request to a member and its answer back, as it comes.
-func (a *asker) pass(w http.ResponseWriter, r *http.Request, to p2p.Node) {
-	response, err := a.get(r.Context(), r.URL, to)
+// forward carries a request to a member and its answer back, as it comes.
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request, to p2p.Node) {
+	response, err := p.get(r.Context(), r.URL, to)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -198,27 +199,27 @@ type Absent struct {
 	Reason string `json:"reason"`
 }
 
-// all asks every member and answers with an Everyone.
-func (a *asker) all(w http.ResponseWriter, r *http.Request, tell teller) {
-	own, err := tell(r.URL.Query())
+// gather asks every member and answers with an Everyone.
+func (p *proxy) gather(w http.ResponseWriter, r *http.Request, own report) {
+	mine, err := own(r.URL.Query())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), 2*askPatience, errors.New("it takes too long"))
 	defer cancel()
-	members := a.mesh.Directory().Nodes()
+	members := p.mesh.Directory().Nodes()
 	answers, errs := make([]json.RawMessage, len(members)), make([]error, len(members))
 	slots := make(chan struct{}, askAtOnce)
 	var asked sync.WaitGroup
 	for i, d := range members {
-		if d.Peer == a.mesh.ID() {
-			answers[i], errs[i] = json.Marshal(own)
+		if d.Peer == p.mesh.ID() {
+			answers[i], errs[i] = json.Marshal(mine)
 			continue
 		}
 		asked.Go(func() {
 			slots <- struct{}{}
-			answers[i], errs[i] = a.read(ctx, r.URL, d)
+			answers[i], errs[i] = p.read(ctx, r.URL, d)
 			<-slots
 		})
 	}
@@ -235,8 +236,8 @@ func (a *asker) all(w http.ResponseWriter, r *http.Request, tell teller) {
 }
 
 // read asks one member and returns the JSON that it answers.
-func (a *asker) read(ctx context.Context, what *url.URL, to p2p.Node) (json.RawMessage, error) {
-	response, err := a.get(ctx, what, to)
+func (p *proxy) read(ctx context.Context, what *url.URL, to p2p.Node) (json.RawMessage, error) {
+	response, err := p.get(ctx, what, to)
 	if err != nil {
 		return nil, err
 	}
