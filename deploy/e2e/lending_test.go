@@ -266,6 +266,11 @@ func TestLentCPUsAreTakenBackWhenTheirOwnersWait(t *testing.T) {
 	burst := time.Now()
 	d.tell(web, "server")
 	d.tell(web, "rival")
+	await(t, "all borrowers to stand still", func() bool { return d.lending().place("freeze", "old") >= 0 })
+	// The server waits no longer: had it gone on, nobody would be evicted for it.
+	if err := web.session.Kill(t.Context(), &mesos.TaskID{Value: proto.String("rival")}, nil); err != nil {
+		t.Fatal(err)
+	}
 	b.evicted("young", "Preempted: frozen, and of ")
 	l := d.lending()
 	for i, action := range []string{"withhold", "limit", "freeze", "evict"} {
@@ -294,11 +299,6 @@ func TestLentCPUsAreTakenBackWhenTheirOwnersWait(t *testing.T) {
 	}
 	if n := b.count(func() int { return b.rescinded }); n == rescinded {
 		t.Error("an offer of what is no longer lent was not rescinded")
-	}
-	web.unhurt("server", "rival")
-
-	if err := web.session.Kill(t.Context(), &mesos.TaskID{Value: proto.String("rival")}, nil); err != nil {
-		t.Fatal(err)
 	}
 	web.wants(0.4, 0, false) // what was reserved is there for its owner
 	web.unhurt("server")

@@ -14,7 +14,7 @@ type Config struct {
 	EvictAfter   time.Duration // from the first action until frozen tasks that have no room are evicted [10s]
 	Cooldown     time.Duration // between two evictions [20s]
 
-	RecoverAfter time.Duration // without a violation until the first action is undone [5s]
+	RecoverAfter time.Duration // without a violation until the first action is undone; half of it between two steps [5s]
 	RecoverMax   time.Duration // to which that grows when undoing it brings the violation back [2m]
 
 	MemoryHigh float64 // share of the machine's memory above which revocable tasks are evicted [.70]

@@ -11,8 +11,15 @@ import (
 // step is how long an action is given to show its effect before more of its kind is done.
 const step = time.Second
 
-// growth is by how much the quota grows at each step of recovery.
-const growth = 1.25
+// growth is by how much the quota grows at each step of recovery, and grown the
+// part of what was granted that it grows by at least: from any depth the way up is short.
+const growth, grown = 1.25, 1. / 8
+
+// leastCeiling is the least part of what was granted at which recovery rests.
+const leastCeiling = 1. / 4
+
+// rests is how many times patience recovery waits below a quota that was too high.
+const rests = 4
 
 // leastQuota of one task keeps it from being starved by rounding: freezing is a decision of its own.
 const leastQuota = .01
@@ -30,13 +37,17 @@ type Controller struct {
 	frozen   map[string]bool
 	evicted  map[string]bool // until they have gone
 
-	began    time.Duration // of the violation that is being dealt with
+	began    time.Duration // of the violation that is being dealt with; tasks that it froze keep it
 	acted    time.Duration // last action against it
 	tuned    time.Duration // last time the quota followed the use of others
-	bad      time.Duration // last violation
+	violated time.Duration // last violation
+	bad      time.Duration // last window in which a task suffered, be it noise
 	undone   time.Duration // last action of recovery
 	eviction time.Duration
-	ceiling  float64       // quota at which a violation began, a little below which recovery rests
+	cause    string        // the task that suffered last
+	raised   bool          // the last action of recovery raised the quota
+	granted  float64       // use when the first violation since all was calm began
+	ceiling  float64       // use at which the quota was too high, a little below which recovery rests
 	patience time.Duration // without a violation before something is undone
 	use      float64       // of the revocable tasks, smoothed
 	firm     float64       // of all others, smoothed
@@ -62,8 +73,11 @@ func (c *Controller) Step(l Look) Decision {
 	c.prune(&l)
 	worst, bad := c.signal.look(&l)
 	d.Violated = worst != nil
-	if worst != nil || bad && c.level > Calm {
+	if bad {
 		c.bad = l.At
+	}
+	if worst != nil {
+		c.violated = l.At
 	}
 	switch {
 	case worst != nil && len(c.running(&l)) > 0:
@@ -93,7 +107,7 @@ func (c *Controller) admit(l *Look) {
 	const rate = .3 // some three windows
 	if !c.started {
 		c.use, c.firm, c.started = l.revocableUse(), l.firmUse(), true
-		c.bad = l.At
+		c.violated, c.bad = l.At, l.At
 	}
 	c.use += rate * (l.revocableUse() - c.use)
 	c.firm += rate * (l.firmUse() - c.firm)
@@ -126,7 +140,11 @@ func (c *Controller) prune(l *Look) {
 // press does the next thing against a violation, once the last had time to show its effect.
 func (c *Controller) press(l *Look, why *complaint, d *Decision) {
 	since := l.At - c.began
+	c.cause = why.task
 	switch {
+	case c.level == Freezing && c.undone > c.acted: // thawed too early
+		c.begin(l)
+		c.freezeMore(l, d, why)
 	case c.level == Calm || c.undone > c.acted:
 		c.begin(l)
 		c.restrain(min(c.quota, c.use/2), l, d, why)
@@ -142,12 +160,22 @@ func (c *Controller) press(l *Look, why *complaint, d *Decision) {
 }
 
 // begin starts to deal with a violation. One that comes with what was undone last
-// makes the next recovery slower.
+// makes the next recovery slower. Only one that a higher quota brought back tells
+// that this quota is too high: the use of who is held back tells nothing.
 func (c *Controller) begin(l *Look) {
 	if c.undone > 0 && l.At-c.undone < 3*c.patience {
 		c.patience = min(2*c.patience, c.cfg.RecoverMax)
 	}
-	c.began, c.ceiling = l.At, c.use
+	if len(c.frozen) == 0 {
+		c.began = l.At
+	}
+	switch {
+	case c.level == Calm:
+		c.granted, c.ceiling = c.use, c.use
+	case c.raised:
+		c.granted = max(c.granted, c.use)
+		c.ceiling = max(c.use, leastCeiling*c.granted)
+	}
 	c.level = max(c.level, Limited)
 }
 
@@ -191,9 +219,10 @@ func (c *Controller) freezeMore(l *Look, d *Decision, why *complaint) {
 }
 
 // evictFrozen ends the youngest frozen tasks when there is no room for what they
-// ask: elsewhere they could run. One violation after which all can run again ends none.
+// ask: elsewhere they could run. One violation after which all can run again ends
+// none, and so does one that went on while they stood still.
 func (c *Controller) evictFrozen(l *Look, d *Decision) {
-	if c.level != Freezing || l.At-c.began < c.cfg.EvictAfter || l.At-c.eviction < c.cfg.Cooldown {
+	if c.level != Freezing || l.At-c.began < c.cfg.EvictAfter || l.At-c.eviction < c.cfg.Cooldown || c.signal.unmoved(c.cause) {
 		return
 	}
 	deficit := -c.room(l)
@@ -224,8 +253,8 @@ func (c *Controller) recover(l *Look, d *Decision) {
 	if c.level == Calm && !c.withhold {
 		return
 	}
-	quiet, wait := l.At-c.bad, max(c.patience/2, step)
-	if quiet < c.patience || l.At-c.undone < wait && c.undone > c.acted {
+	quiet, wait := l.At-c.violated, max(c.cfg.RecoverAfter/2, step)
+	if quiet < c.patience || l.At-c.bad < min(wait, c.patience) || l.At-c.undone < wait && c.undone > c.acted {
 		return
 	}
 	before := len(d.Actions)
@@ -241,12 +270,13 @@ func (c *Controller) recover(l *Look, d *Decision) {
 		d.act(Action{Kind: Resume, Reason: why + "; revocable resources are offered again"})
 	}
 	if len(d.Actions) > before {
-		c.undone = l.At
+		c.undone, c.raised = l.At, d.Actions[before].Kind != Thaw
 	}
 }
 
 // thaw lets the oldest frozen task go on, if there is room for half of what it
-// and those that run ask for. If not, it waits, or is evicted.
+// and those that run ask for. If not, it waits, or is evicted; unless its standing
+// still was of no use.
 func (c *Controller) thaw(l *Look, d *Decision, why string) {
 	asked := 0.
 	for _, r := range c.running(l) {
@@ -256,7 +286,9 @@ func (c *Controller) thaw(l *Look, d *Decision, why string) {
 		if !c.frozen[r.ID] {
 			continue
 		}
-		if c.room(l) < (asked+r.Request)/2 {
+		if c.signal.unmoved(c.cause) {
+			why = "its standing still was of no use to who waited"
+		} else if c.room(l) < (asked+r.Request)/2 {
 			return
 		}
 		delete(c.frozen, r.ID)
@@ -271,15 +303,15 @@ func (c *Controller) thaw(l *Look, d *Decision, why string) {
 // relax raises the quota. Just below where the violation began it rests for as
 // long as patience bids, then it tries beyond.
 func (c *Controller) relax(l *Look, d *Decision, why string) {
-	to, rest := max(c.quota*growth, c.quota+.05), .9*c.ceiling
+	to, rest := max(c.quota*growth, c.quota+max(grown*c.granted, .05)), .9*c.ceiling
 	switch {
 	case to > rest && c.quota < rest:
 		to = rest
-	case to > rest && l.At-c.bad < 3*c.patience:
+	case to > rest && l.At-c.violated < rests*c.patience:
 		return
 	}
 	c.level = Limited
-	if to >= l.Capacity || to > 1.5*c.ceiling || len(c.staying(l)) == 0 {
+	if to >= l.Capacity || to > 1.5*c.granted || len(c.staying(l)) == 0 {
 		c.quota = math.Inf(1)
 		d.act(Action{Kind: Unlimit, Reason: why})
 		return

@@ -13,9 +13,9 @@ const idleUse = .02
 // gap is how much time without a look makes what was seen before worthless.
 const gap = time.Second
 
-// maxBaseline bounds what is learned to be usual: a task that always waits so
-// long in 100 ms suffers, with or without revocable tasks.
-const maxBaseline = 20 * time.Millisecond
+// longWait in 100 ms is what a task may wait that waits a third of it anyway. Who
+// waits longer than that anyway may wait half as long again.
+const longWait = 60 * time.Millisecond
 
 // signal tells from windows whether firm tasks suffer through revocable ones.
 type signal struct {
@@ -29,6 +29,7 @@ type felt struct {
 	baseline time.Duration // what it waits in 100 ms while no revocable task runs
 	windows  []bool        // the last ones, oldest first: was it bad?
 	waited   time.Duration // in 100 ms, in the last bad window
+	still    time.Duration // in 100 ms, since then while no revocable task ran; smoothed
 	seen     time.Duration
 }
 
@@ -62,16 +63,14 @@ func (s *signal) look(l *Look) (worst *complaint, bad bool) {
 		}
 		f.seen = l.At
 		waited := l.per100(max(firm.Waited, 0))
-		if idle {
-			f.learn(waited)
-		}
+		f.learn(waited, idle)
 		allowed := f.allowed(s.cfg)
 		over := waited > allowed && !idle
 		if f.windows = append(f.windows, over); len(f.windows) > s.cfg.Of {
 			f.windows = slices.Delete(f.windows, 0, len(f.windows)-s.cfg.Of)
 		}
 		if over {
-			bad, f.waited = true, waited
+			bad, f.waited, f.still = true, waited, 0
 		}
 		if f.violated(s.cfg) && (worst == nil || f.waited-allowed > worst.waited-worst.allowed) {
 			worst = &complaint{task: firm.ID, name: firm.Name, waited: f.waited, allowed: allowed, baseline: f.baseline}
@@ -86,18 +85,29 @@ func (s *signal) look(l *Look) (worst *complaint, bad bool) {
 }
 
 // learn moves the baseline, up faster than down: a task that waits without any
-// revocable task's doing must not be blamed on them for long.
-func (f *felt) learn(waited time.Duration) {
-	rate := .02
-	if waited > f.baseline {
-		rate = .1
+// revocable task's doing must not be blamed on them for long. Beside them it waits
+// no less than alone, so a short wait is learned from at any time.
+func (f *felt) learn(waited time.Duration, idle bool) {
+	switch {
+	case idle && waited > f.baseline:
+		f.baseline += (waited - f.baseline) / 10
+	case waited < f.baseline:
+		f.baseline -= (f.baseline - waited) / 50
 	}
-	f.baseline += time.Duration(rate * float64(waited-f.baseline))
-	f.baseline = min(f.baseline, maxBaseline)
+	if idle {
+		f.still += (waited - f.still) / 10
+	}
 }
 
 func (f *felt) allowed(c Config) time.Duration {
-	return max(time.Duration(c.Factor*float64(f.baseline)), c.Floor)
+	return max(min(time.Duration(c.Factor*float64(f.baseline)), longWait), f.baseline*3/2, c.Floor)
+}
+
+// unmoved tells whether a task that suffered has waited at least half as long while
+// all revocable tasks stood still: then others are to blame.
+func (s *signal) unmoved(task string) bool {
+	f := s.tasks[task]
+	return f != nil && f.still > f.waited/2
 }
 
 func (f *felt) violated(c Config) bool {

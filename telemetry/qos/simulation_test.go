@@ -169,3 +169,34 @@ func newPlant(seed uint64, capacity float64, tasks int, harm float64, load func(
 	}
 	return p
 }
+
+// TestRecoveryIsBounded: whatever went before, once nobody suffers any more all
+// is as it was within a time that is known from patience.
+func TestRecoveryIsBounded(t *testing.T) {
+	for seed := range uint64(50) {
+		p := newPlant(seed, 4, 6, 0, func(time.Duration) float64 { return .5 })
+		c := New(Config{})
+		step := func(waited time.Duration) {
+			l := p.window()
+			l.Firm[0].Waited = waited
+			p.obey(c.Step(l))
+		}
+		for p.at < 10*time.Minute {
+			wait := []time.Duration{0, 10 * time.Millisecond}[p.rand.IntN(2)]
+			for range 1 + p.rand.IntN(150) {
+				step(wait)
+			}
+		}
+		for range 5 { // what was seen is still counted
+			step(0)
+		}
+		gone := p.at
+		within := rests*c.patience + time.Duration(len(c.frozen)+20)*2500*time.Millisecond
+		for c.level != Calm && p.at < gone+time.Hour {
+			step(0)
+		}
+		if took := p.at - gone; took > within {
+			t.Errorf("seed %d: all was as before after %s, not within %s", seed, took, within)
+		}
+	}
+}
