@@ -43,7 +43,7 @@ role() { "$muster" nodes --api "$asked" | awk -v r="$1" '$2 == r { print $1 }'; 
 address() { "$muster" nodes --api "$asked" | awk -v n="$1" '$1 == n { for (i = 1; i <= NF; i++) if ($i ~ /:5050$/) print $i }'; }
 voters() { [ "$("$muster" nodes --api "$asked" | awk '$2 == "leader" || $2 == "voter"' | wc -l)" = 3 ]; }
 running() { [ "$("$muster" tasks --api "$asked" | awk '$2 == "RUNNING"' | wc -l)" = "$1" ]; }
-measured() { "$muster" usage --api "$asked" | awk 'NR > 1 && $6 + 0 >= 0.3' | grep -q count; }
+measured() { "$muster" usage --api "$asked" | awk -F '  +' 'NR == 1 { while ($++c != "CPU TIME" && c < NF); next } $1 ~ /^count/ && $c + 0 >= 0.3' | grep -q .; }
 offered() { "$muster" offers --api "$asked" | grep -q by-hand; }
 
 say "Three nodes found a cluster and elect its masters among themselves"
