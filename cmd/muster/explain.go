@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"muster/node/client"
 	"muster/offers/mesos"
+	"muster/offers/mesos/master"
 	"muster/offers/protocol"
 )
 
@@ -21,12 +20,24 @@ func explainCommand() *cobra.Command {
 	var role, agent string
 	c := callCommand("explain FRAMEWORK", "Say why a framework is not offered more", one("FRAMEWORK"),
 		func(c *cobra.Command, nodes *client.Client, args []string) error {
-			query := url.Values{"framework": args}
+			list, err := nodes.Get(c.Context(), master.Call_GET_FRAMEWORKS)
+			if err != nil {
+				return err
+			}
+			f, err := findFramework(list.GetGetFrameworks(), args[0], false)
+			if err != nil {
+				return err
+			}
+			query := url.Values{"framework": {f.GetFrameworkInfo().GetId().GetValue()}}
 			if c.Flags().Changed("role") {
 				query.Set("role", role)
 			}
 			if agent != "" {
-				query.Set("agent", agent)
+				t, err := find(c.Context(), nodes, agent)
+				if err != nil {
+					return err
+				}
+				query.Set("agent", t.id)
 			}
 			return showExplanation(c, nodes, query)
 		})
@@ -34,20 +45,15 @@ func explainCommand() *cobra.Command {
 	c.Long = `Says why a framework is not offered more, now: what the code that makes offers
 says of each agent, for each of the framework's roles.
 
-FRAMEWORK is an ID, the beginning of one, or a name that only one has.`
+FRAMEWORK is an ID, the start or end of one, or a name that only one has.`
 	c.Flags().StringVar(&role, "role", "", "one of its roles (default: all)")
-	c.Flags().StringVar(&agent, "agent", "", "one agent, by its ID, the beginning of that, or its host name (default: all)")
+	c.Flags().StringVar(&agent, "agent", "", "one agent, by its ID, the end of that, its host name or its node's name (default: all)")
 	return c
 }
 
 func showExplanation(c *cobra.Command, nodes *client.Client, query url.Values) error {
 	var text json.RawMessage
-	err := nodes.GetJSON(c.Context(), "/muster/v1/explain?"+query.Encode(), &text)
-	var status *client.StatusError
-	if errors.As(err, &status) && status.Code == http.StatusNotFound {
-		return fmt.Errorf("%w: see `muster frameworks` and `muster agents`", err)
-	}
-	if err != nil {
+	if err := nodes.GetJSON(c.Context(), "/muster/v1/explain?"+query.Encode(), &text); err != nil {
 		return err
 	}
 	var e protocol.Explanation

@@ -41,7 +41,7 @@ func some(what string) cobra.PositionalArgs {
 func scheduleCommand() *cobra.Command {
 	var start string
 	var length time.Duration
-	var remove bool
+	var remove, force bool
 	c := operateCommand("schedule [MACHINE...]", "Show the schedule, or put machines into it", nil, func(c *cobra.Command, nodes *client.Client, args []string) error {
 		r, err := nodes.Get(c.Context(), master.Call_GET_MAINTENANCE_SCHEDULE)
 		if err != nil {
@@ -61,6 +61,13 @@ func scheduleCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			list, _, err := targets(c.Context(), nodes)
+			if err != nil {
+				return err
+			}
+			if err := known(list, ids); err != nil && !force {
+				return err
+			}
 			next.Windows = append(next.Windows, &maintenance.Window{MachineIds: ids, Unavailability: u})
 		}
 		if _, err := nodes.Master(c.Context(), &master.Call{
@@ -74,6 +81,7 @@ func scheduleCommand() *cobra.Command {
 	c.Flags().StringVar(&start, "at", "", "when they go out of service: a time as 2006-01-02T15:04:05Z, or in how long, as 2h (default: now)")
 	c.Flags().DurationVar(&length, "for", 0, "how long (default: nobody knows)")
 	c.Flags().BoolVar(&remove, "remove", false, "take them out of the schedule")
+	c.Flags().BoolVar(&force, "force", false, "even if no agent is registered from one of them")
 	return c
 }
 
@@ -85,10 +93,10 @@ func unavailability(start string, length time.Duration) (*mesos.Unavailability, 
 		switch {
 		case err == nil:
 			at = t
-		case err2 == nil:
+		case err2 == nil && in >= 0:
 			at = at.Add(in)
 		default:
-			return nil, fmt.Errorf("at: %q is neither a time as 2006-01-02T15:04:05Z nor a duration as 2h", start)
+			return nil, fmt.Errorf("at: %q is neither a time as 2006-01-02T15:04:05Z nor a duration of 0 or more as 2h", start)
 		}
 	}
 	u := &mesos.Unavailability{Start: &mesos.TimeInfo{Nanoseconds: proto.Int64(at.UnixNano())}}
@@ -157,7 +165,7 @@ func machineCommand(use, short, state string, call func([]*mesos.MachineID) *mas
 			return err
 		}
 		if _, err := nodes.Master(c.Context(), call(ids)); err != nil {
-			if strings.Contains(err.Error(), "is not part of a maintenance schedule") {
+			if strings.Contains(err.Error(), "is not part of a maintenance schedule") || strings.Contains(err.Error(), "is not in DOWN mode") {
 				return fmt.Errorf("%w: `muster maintenance schedule` schedules it, `muster maintenance status` shows what is", err)
 			}
 			return err

@@ -192,6 +192,22 @@ func machineOf(text string) (*mesos.MachineID, error) {
 	return id, nil
 }
 
+// known returns an error unless an agent is registered from each machine: the name of
+// a node is not its machine's, and one that is misspelt would be in the schedule for nothing.
+func known(list []target, ids []*mesos.MachineID) error {
+	for _, id := range ids {
+		host := id.GetHostname()
+		if host == "" || slices.ContainsFunc(list, func(t target) bool { return strings.EqualFold(t.hostname, host) }) {
+			continue
+		}
+		if at := slices.IndexFunc(list, func(t target) bool { return t.node == host }); at >= 0 {
+			return fmt.Errorf("%s is a node, and its machine is %s: name that", host, list[at].hostname)
+		}
+		return fmt.Errorf("no agent is registered from host %q: `muster agents` lists the hosts; --force schedules it all the same", host)
+	}
+	return nil
+}
+
 func machineName(id *mesos.MachineID) string {
 	if id.GetIp() == "" {
 		return id.GetHostname()

@@ -40,6 +40,26 @@ func TestMachinesAreNamedByHostAndIP(t *testing.T) {
 	}
 }
 
+func TestWhatIsScheduledIsAMachineOfAnAgent(t *testing.T) {
+	list := []target{{"abc-S1", "h1", "node1"}, {"abc-S2", "h2", "node2"}}
+	for text, want := range map[string]string{
+		"H1": "", "h2/10.0.0.2": "", "/10.0.0.9": "", "node2": "its machine is h2", "h3": "no agent is registered from host",
+	} {
+		ids, err := machinesOf([]string{"h1", text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := known(list, ids); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	for text, want := range map[string]bool{"": true, "0s": true, "2h": true, "2026-11-24T10:00:00Z": true, "-2h": false, "noon": false} {
+		if _, err := unavailability(text, 0); (err == nil) != want {
+			t.Errorf("--at %q: %v", text, err)
+		}
+	}
+}
+
 func TestADownMachineIsKnownByItsAddress(t *testing.T) {
 	down := []*mesos.MachineID{{Ip: proto.String("10.0.0.1")}}
 	if !downAt(down, "10.0.0.1:5051") || downAt(down, "10.0.0.2:5051") || downAt(down, "") {
