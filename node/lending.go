@@ -102,8 +102,8 @@ func (n *Node) oversubscription(query url.Values) (any, error) {
 	r := n.lender.Report()
 	if text := query.Get("since"); text != "" {
 		back, err := time.ParseDuration(text)
-		if err != nil || back < 0 {
-			return nil, fmt.Errorf("since: %q is no duration of 0 or more, such as 1h", text)
+		if err != nil || back < 0 || back > telemetry.Day {
+			return nil, fmt.Errorf("since: %q is no duration from 0 to the %v that are kept, such as 1h", text, telemetry.Day)
 		}
 		r = r.Since(r.Now.At.Add(-back))
 	}

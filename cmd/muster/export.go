@@ -114,13 +114,12 @@ func (e *export) sources(c *cobra.Command, nodes *client.Client) (out []source, 
 func (e *export) copy(c *cobra.Command, nodes *client.Client, from []source, to io.Writer) error {
 	out := bufio.NewWriter(to)
 	p := &progress{to: c.ErrOrStderr(), told: time.Now()}
-	_, err := fmt.Fprintln(out, strings.Join(telemetry.CSVHeader, ","))
 	for _, s := range from {
-		if err == nil {
-			err = p.node(c.Context(), nodes, s, out)
+		if err := p.node(c.Context(), nodes, s, out); err != nil {
+			return errors.Join(err, out.Flush())
 		}
 	}
-	if err = errors.Join(err, out.Flush()); err != nil {
+	if err := out.Flush(); err != nil {
 		return err
 	}
 	if p.samples == 0 {
@@ -140,7 +139,7 @@ type progress struct {
 
 const progressEvery = 2 * time.Second
 
-// node copies the lines of one node below its header.
+// node copies the lines of one node; the header comes before the first of all.
 func (p *progress) node(ctx context.Context, nodes *client.Client, s source, out *bufio.Writer) error {
 	body, err := nodes.Download(ctx, ofNode("/muster/v1/usage/history", s.peer, nil))
 	var status *client.StatusError
@@ -161,6 +160,9 @@ func (p *progress) node(ctx context.Context, nodes *client.Client, s source, out
 				return fmt.Errorf("node %s answers in another format, %q: its version is not this one", s.name, text)
 			}
 			continue
+		}
+		if p.samples == 0 {
+			_, _ = fmt.Fprintln(out, strings.Join(telemetry.CSVHeader, ",")) // out keeps its first error
 		}
 		if _, err := fmt.Fprintln(out, text); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"muster/node"
 	"muster/node/agent"
+	"muster/telemetry"
 	"muster/telemetry/qos"
 )
 
@@ -32,8 +33,8 @@ to revocable tasks (corrections). --since shows how all that went.`
 		if err != nil {
 			return err
 		}
-		if back < 0 {
-			return fmt.Errorf("since: %v is negative", back)
+		if back < 0 || back > telemetry.Day {
+			return fmt.Errorf("since: %v is not between 0 and the %v that nodes keep", back, telemetry.Day)
 		}
 		views, err := askEach[node.OversubscriptionView](c, nodes, strings.Join(args, ""), "/muster/v1/oversubscription",
 			url.Values{"since": {cmp.Or(back, time.Hour).String()}})

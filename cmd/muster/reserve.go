@@ -123,7 +123,7 @@ func reservations(h holding, role string, want *mesos.Resource) ([]*mesos.Resour
 func wanted(text string) ([]*mesos.Resource, error) {
 	by, err := parseAmounts(text)
 	if err != nil {
-		return nil, fmt.Errorf("RESOURCES: %w", err)
+		return nil, fmt.Errorf("RESOURCES: expecting amounts as cpus:2,mem:512,disk:1024: %w", err)
 	}
 	var out []*mesos.Resource
 	for _, name := range slices.Sorted(maps.Keys(by)) {

@@ -62,7 +62,8 @@ func openLoop(ctx context.Context, t *Trace, cfg Config, list []candidate) (*jud
 		p.Seed = cfg.Placement.Seed + uint64(run)
 		w := place(t, p)
 		if judged := w.steps - horizonSteps(cfg.Estimate, t.Step) - int(cfg.Tuning*float64(w.steps)); judged < 1 {
-			return nil, fmt.Errorf("trace %s is %v long: nothing is left to judge after the part that tunes and before the last horizon", t.Name, time.Duration(w.steps)*t.Step)
+			return nil, fmt.Errorf("trace %s is %v long: nothing is left to judge after the part that tunes and before the last horizon: "+
+				"give a longer one, or a shorter horizon than %v", t.Name, time.Duration(w.steps)*t.Step, time.Duration(horizonSteps(cfg.Estimate, t.Step))*t.Step)
 		}
 		j.shape = Shape{Tasks: len(t.Tasks), Machines: len(w.machines), Unplaced: j.shape.Unplaced + w.unplaced, Steps: w.steps, Recorded: t.Placed() && !p.Anew}
 		for m := range w.machines {
