@@ -40,7 +40,7 @@ type world struct {
 	tape     *tape // records what the core is given
 	replies  map[uint64]int
 	asked    map[uint64]int
-	every    int // so manieth step is verified [1]
+	every    int // steps from one verification to the next [1]
 	steps    int
 	verified int // how often
 }
@@ -179,9 +179,11 @@ func (w *world) step(in Input) {
 			w.onEffect(e)
 		}
 	}
-	if w.steps++; w.steps%max(w.every, 1) != 0 {
-	} else if err := w.verify(); err != nil {
-		w.t.Fatalf("after %s: %v", Describer{epoch}.Input(in), err)
+	w.steps++
+	if w.steps%max(w.every, 1) == 0 {
+		if err := w.verify(); err != nil {
+			w.t.Fatalf("after %s: %v", Describer{epoch}.Input(in), err)
+		}
 	}
 	if w.onStep != nil {
 		w.onStep()

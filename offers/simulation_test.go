@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
@@ -38,8 +36,7 @@ type simulation struct {
 
 func newSimulation(t *testing.T, seed uint64, tape *tape) *simulation {
 	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 2))}
-	s.w = newTapedWorld(t, Config{Seed: seed, OfferTimeout: time.Minute,
-		Info: &mesos.MasterInfo{Id: proto.String("m1"), Ip: proto.Uint32(0), Port: proto.Uint32(5050), Domain: domain("near/a")}}, tape)
+	s.w = newTapedWorld(t, Config{Seed: seed, OfferTimeout: time.Minute, Info: masterIn("near/a")}, tape)
 	s.w.onEffect, s.w.onStep, s.w.every = s.effect, s.checkOffers, 8
 	for i, machine := range simMachines {
 		s.agents = append(s.agents, &simAgent{peer: fmt.Sprintf("p%d", i), machine: machine, incarnation: "1", tasks: map[string]*simTask{},
