@@ -9,12 +9,3 @@ func Stored(dir string) (Membership, error) {
 	}
 	return id.Membership, nil
 }
-
-// Load reads who the node in dir is; ErrNoIdentity as for Stored.
-func Load(dir string) (Certificate, error) {
-	id, err := loadIdentity(dir)
-	if err != nil {
-		return Certificate{}, err
-	}
-	return *id.certificate, nil
-}
