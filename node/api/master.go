@@ -67,8 +67,8 @@ func Master(cfg Config, g *Gateway, v Views, files *Files, set *metrics.Set, ext
 	return alias("/master", guard(cfg.Auth, "mesos-master-readwrite", mux))
 }
 
-// read answers with what build writes of the cluster's view. The parts of answers to
-// queries that ask for all are kept, if these are of a kind.
+// read answers with what build writes of the cluster's view. kind names the answers of
+// which the parts are kept for the next one, "" none; one to a query keeps none either.
 func (m *masterAPI) read(kind string, build func(*writer, *http.Request, *view.View) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		kind := kind
