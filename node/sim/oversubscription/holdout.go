@@ -6,9 +6,6 @@ import (
 	"fmt"
 )
 
-// heldOut is the bit of a task's hash by which it is learned from or judged on.
-const heldOut = 13
-
 // HoldOut learns from one half of the tasks in the first half of the time, and
 // judges on the other half of the tasks in the second half of the time, in which
 // nothing was learned from any of them; then the same with the halves exchanged. The

@@ -3,6 +3,7 @@ package oversubscription
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"math"
 
@@ -21,6 +22,9 @@ type example struct {
 // stride is how many steps lie between two examples of one machine.
 const stride = 6
 
+// minExamples is how many examples a model is made of at least.
+const minExamples = 1000
+
 // targets are those that margins are found for.
 var targets = []float64{0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2}
 
@@ -35,7 +39,7 @@ func Train(ctx context.Context, traces []*Trace, p Placement, seeds []uint64) (*
 			m.Made.Files[f.Name] = f.SHA256
 		}
 		for half := range 2 {
-			part := t.Half(half)
+			part := t.half(half, crossed)
 			for _, seed := range seeds {
 				p.Seed = seed
 				some, err := examples(ctx, place(part, p), i, half)
@@ -47,8 +51,8 @@ func Train(ctx context.Context, traces []*Trace, p Placement, seeds []uint64) (*
 		}
 	}
 	m.Made.Rows = len(all)
-	if len(all) < 1000 {
-		return nil, errors.New("too little to train on")
+	if len(all) < minExamples {
+		return nil, fmt.Errorf("train: %d examples are too few, %d are needed: give longer traces, or more seeds", len(all), minExamples)
 	}
 	ratios, err := unseen(ctx, all)
 	if err != nil {
@@ -63,11 +67,14 @@ func Train(ctx context.Context, traces []*Trace, p Placement, seeds []uint64) (*
 // often and seldom are the quantiles of a model's two forests.
 const often, seldom = 0.95, 0.99
 
-// Half is one half of a trace's tasks, 0 or 1, by their names.
-func (t *Trace) Half(half int) *Trace { return t.half(half, 8) }
+// Bits of the hash of a task's name by which traces are split in halves: two bits give
+// two splits that know nothing of each other.
+const (
+	crossed = 8  // the margins of one half are found by forests of the other
+	heldOut = 13 // one half is learned from, the other judged
+)
 
-// half splits by one bit of the hash of the names: two bits give two splits that
-// know nothing of each other.
+// half is one half of a trace's tasks, 0 or 1, by a bit of the hash of their names.
 func (t *Trace) half(half, bit int) *Trace {
 	part := *t
 	part.Tasks = nil
