@@ -35,6 +35,7 @@ type Driver struct {
 	program *program
 	host    *host
 	noSwap  bool
+	log     *slog.Logger
 	locks   locks
 }
 
@@ -63,7 +64,7 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 		return nil, fmt.Errorf("container directory: %w", err)
 	}
 	cfg.Dir = dir
-	d := &Driver{cfg: cfg, locks: locks{held: make(map[isolate.ID]*lock)}}
+	d := &Driver{cfg: cfg, log: log, locks: locks{held: make(map[isolate.ID]*lock)}}
 	if d.program, err = load(cfg.Program); err != nil {
 		return nil, fmt.Errorf("shim: %w", err)
 	}
@@ -77,6 +78,7 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 	if err := d.clean(); err != nil {
 		return nil, err
 	}
+	d.weighed(state.Weigh(d.parent(), runtime.NumCPU()))
 	if !seccomp.Available {
 		log.Warn("containers run without seccomp: no list of system calls for this architecture", "arch", runtime.GOARCH)
 	}
@@ -86,7 +88,15 @@ func New(cfg Config, log *slog.Logger) (*Driver, error) {
 // Close gives up what the driver holds; the containers run on. The last one to
 // leave removes the cgroup that they shared.
 func (d *Driver) Close() error {
-	return errors.Join(d.program.close(), state.Leave(filepath.Join("/", d.cfg.Cgroup)))
+	return errors.Join(d.program.close(), state.Leave(d.parent()))
+}
+
+// weighed tells of containers that together may get no more than one of their
+// neighbours. They run all the same.
+func (d *Driver) weighed(err error) {
+	if err != nil {
+		d.log.Warn("all containers together have no more weight than any other group of processes on this machine", "cgroup", d.parent(), "err", err)
+	}
 }
 
 // clean removes the directories that Destroy had put aside.
@@ -111,9 +121,10 @@ func (d *Driver) dir(id isolate.ID) state.Dir {
 // in a mount namespace of its own.
 func (d *Driver) stage() string { return filepath.Join(d.cfg.Dir, ".stage") }
 
-func (d *Driver) cgroup(id isolate.ID) string {
-	return filepath.Join("/", d.cfg.Cgroup, string(id))
-}
+// parent is the cgroup that all containers share.
+func (d *Driver) parent() string { return filepath.Join("/", d.cfg.Cgroup) }
+
+func (d *Driver) cgroup(id isolate.ID) string { return filepath.Join(d.parent(), string(id)) }
 
 // Start runs the container, or finds out that it was started before.
 func (d *Driver) Start(ctx context.Context, spec isolate.Spec) (isolate.Status, error) {
@@ -139,6 +150,7 @@ func (d *Driver) Start(ctx context.Context, spec isolate.Spec) (isolate.Status, 
 	if err := dir.WriteTask(task); err != nil {
 		return isolate.Status{}, fmt.Errorf("container %s: %w", spec.ID, err)
 	}
+	d.weighed(state.Join(d.parent(), runtime.NumCPU())) // another daemon may have been the last to leave it
 	report, err := d.program.start(ctx, dir)
 	if err != nil {
 		return isolate.Status{}, fmt.Errorf("container %s: %w", spec.ID, err)

@@ -3,6 +3,8 @@ package runc_test
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -130,6 +132,40 @@ func TestLimitsAreInTheCgroup(t *testing.T) {
 	revocable.Revocable = true
 	check(revocable, map[string]string{"cpu/cpu.idle": "1", "memory/memory.limit_in_bytes": "67108864"},
 		map[string]string{"cpu.idle": "1", "memory.max": "67108864"})
+}
+
+// All containers together weigh as much as the machine's CPUs: from the start of
+// the daemon, after a restart, and when another daemon has removed the cgroup.
+func TestAllContainersWeighAsTheCPUs(t *testing.T) {
+	b := newBench(t)
+	dir, file, want := "/sys/fs/cgroup/cpu/"+b.cfg.Cgroup, "cpu.shares", 1024*runtime.NumCPU()
+	if state.Unified() {
+		dir, file, want = "/sys/fs/cgroup/"+b.cfg.Cgroup, "cpu.weight", 100*runtime.NumCPU()
+	}
+	weigh := func(when string, want int) {
+		t.Helper()
+		got, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || strings.TrimSpace(string(got)) != strconv.Itoa(want) {
+			t.Errorf("%s, %s: %q, %v, want %d", when, file, got, err, want)
+		}
+	}
+	weigh("at first", want)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Start(t.Context(), b.shell("exec sleep 1000")); err != nil {
+		t.Fatal(err)
+	}
+	weigh("made again", want)
+	if err := os.WriteFile(filepath.Join(dir, file), []byte("150"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Start(t.Context(), b.shell("exec sleep 1000")); err != nil {
+		t.Fatal(err)
+	}
+	weigh("changed by somebody", 150)
+	b.open()
+	weigh("after a restart", want)
 }
 
 func TestSmallestTaskStarts(t *testing.T) {
