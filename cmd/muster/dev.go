@@ -39,7 +39,8 @@ func devCommand() *cobra.Command {
 		Long: `Starts daemons as processes on 127.0.0.1, 127.0.0.2, … with the standard ports
 and keeps them until Ctrl-C, which ends them and their tasks. With --dir the
 cluster is kept in that directory and goes on there the next time; without, it
-lives in a temporary one.`,
+lives in a temporary one. The daemons get no MUSTER_… variables: to try a setting,
+end one and start it again with its muster.yaml and a flag, as is printed at the start.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if nodes < 1 || nodes > devMax {
 				return fmt.Errorf("nodes: %d is not between 1 and %d", nodes, devMax)
