@@ -47,14 +47,21 @@ func appendMessage(dst []byte, p *plan, v reflect.Value) []byte {
 	dst = append(dst, '{')
 	start := len(dst)
 	for _, f := range p.fields {
+		var x reflect.Value
+		if v.IsValid() {
+			x = v.Field(f.index)
+			if f.unset == "" && f.shape != shapePlain && x.IsNil() {
+				continue // as most fields are: no key is written that is taken back
+			}
+		}
 		before := len(dst)
 		if before > start {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, f.key...)
 		value := len(dst)
-		if v.IsValid() {
-			dst = f.append(dst, v.Field(f.index))
+		if x.IsValid() {
+			dst = f.append(dst, x)
 		}
 		if len(dst) == value && f.unset != "" {
 			dst = append(dst, f.unset...)
