@@ -5,18 +5,33 @@ import (
 	"context"
 	"maps"
 	"runtime"
+	"sync/atomic"
 	"time"
+
+	"muster/offers/view"
 )
 
 // keepParts is how long the parts of an answer are kept for the next of its kind.
 const keepParts = 30 * time.Second
 
-// answers makes the answers that tell of the whole cluster, one at a time, so that no
-// number of readers takes every core from the goroutine that decides. What the parts of
-// an answer were encoded to is kept for the next of the same kind, of which most
-// parts are the same.
+// After an answer nothing is made for so many times as long as it took, and at most for
+// so long: a reader in a loop would else keep a core and the garbage collector busy, and
+// whoever decides would wait for both.
+const (
+	restTimes = 9
+	restMost  = 500 * time.Millisecond
+)
+
+// answers makes the answers that tell of the whole cluster, one at a time and for a
+// tenth of the time, so that no number of readers slows the goroutine that decides.
+// Whoever asked before an answer of his kind was begun gets that one. What the parts of
+// an answer were encoded to is kept for the next of the same kind, of which most parts
+// are the same.
 type answers struct {
-	turn  chan struct{} // holds a token while an answer is made; guards kinds
+	asked atomic.Uint64 // how many have asked
+
+	turn  chan struct{} // holds a token while an answer is made; guards what follows
+	rest  time.Time     // until when none is begun
 	kinds map[string]*encoding
 }
 
@@ -24,14 +39,26 @@ func newAnswers() *answers {
 	return &answers{turn: make(chan struct{}, 1), kinds: map[string]*encoding{}}
 }
 
-// make calls fill when it is its turn. Kinds are few; those of kind "" keep nothing.
-func (a *answers) make(ctx context.Context, kind string, fill func(*encoding) error) error {
+// make returns what fill does, called when it is its turn, or for another who waited for
+// the same kind. Kinds are few; those of kind "" keep and share nothing.
+func (a *answers) make(ctx context.Context, kind string, fill func(*encoding) ([][]byte, error)) ([][]byte, error) {
+	number := a.asked.Add(1)
 	select {
 	case a.turn <- struct{}{}:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	defer func() { <-a.turn }()
+	if e := a.kinds[kind]; e != nil && e.asked >= number {
+		return e.body, nil
+	}
+	select {
+	case <-time.After(time.Until(a.rest)):
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	began := time.Now()
+	defer func() { a.rest = time.Now().Add(min(restTimes*time.Since(began), restMost)) }()
 	if kind == "" {
 		return fill(nil)
 	}
@@ -42,12 +69,32 @@ func (a *answers) make(ctx context.Context, kind string, fill func(*encoding) er
 		e.expiry = time.AfterFunc(keepParts, func() { a.forget(kind, e) })
 	}
 	e.answer, e.used = e.answer+1, 0
-	err := fill(e)
+	asked := a.asked.Load()
+	body, err := fill(e)
+	if err != nil {
+		return nil, err
+	}
+	e.body, e.asked = body, asked
 	if e.used < len(e.parts) {
 		maps.DeleteFunc(e.parts, func(_ any, p *part) bool { return p.answer != e.answer })
 	}
 	e.expiry.Reset(keepParts)
-	return err
+	return body, nil
+}
+
+// ofView returns what write does of the cluster as it is when its turn comes. Whoever
+// waits for a leader does so before he has the turn.
+func (a *answers) ofView(ctx context.Context, from Views, kind string, write func(*encoding, *view.View) ([][]byte, error)) ([][]byte, error) {
+	if _, err := snapshot(ctx, from); err != nil {
+		return nil, err
+	}
+	return a.make(ctx, kind, func(e *encoding) ([][]byte, error) {
+		v, err := snapshot(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		return write(e, v)
+	})
 }
 
 func (a *answers) forget(kind string, e *encoding) {
@@ -58,11 +105,13 @@ func (a *answers) forget(kind string, e *encoding) {
 	}
 }
 
-// encoding is one answer under way. A nil one keeps nothing.
+// encoding is the last answer of a kind, or one under way. A nil one keeps nothing.
 type encoding struct {
 	parts  map[any]*part
 	answer uint64 // its number
 	used   int    // parts of it
+	body   [][]byte
+	asked  uint64 // how many had asked when body was begun
 	buf    []byte
 	expiry *time.Timer
 }

@@ -102,22 +102,19 @@ var operatorHeartbeat = &master.Event{Type: master.Event_HEARTBEAT.Enum()}
 
 // subscribed sends the first event of a stream, which tells of the whole cluster.
 func (a *operatorAPI) subscribed(ctx context.Context, st *stream, v *view.View) error {
-	var record []byte
-	err := a.answers.make(ctx, "", func(e *encoding) error {
+	body, err := a.answers.make(ctx, "", func(e *encoding) ([][]byte, error) {
 		t := newTree(st.out, e)
 		t.put(t.fields(nil, &master.Event{Type: master.Event_SUBSCRIBED.Enum()}))
 		t.message(fieldSubscribed, func() {
 			t.message(fieldSubscribedState, func() { writeState(t, v) })
 			t.put(t.fields(nil, &master.Event_Subscribed{HeartbeatIntervalSeconds: proto.Float64(heartbeatInterval.Seconds())}))
 		})
-		body, err := t.body()
-		record = slices.Concat(body...)
-		return err
+		return t.body()
 	})
 	if err != nil {
 		return err
 	}
-	return st.w.Write(record)
+	return st.w.Write(slices.Concat(body...))
 }
 
 // maxSubscribers is how many operator streams there may be; the oldest gives way.

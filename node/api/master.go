@@ -75,19 +75,15 @@ func (m *masterAPI) read(kind string, build func(*writer, *http.Request, *view.V
 		if r.URL.RawQuery != "" {
 			kind = ""
 		}
-		v, err := snapshot(r.Context(), m.views)
-		if err != nil {
-			return err
-		}
-		var out writer
-		err = m.answers.make(r.Context(), kind, func(e *encoding) error {
-			out.enc = e
-			return build(&out, r, v)
+		body, err := m.answers.ofView(r.Context(), m.views, kind, func(e *encoding, v *view.View) ([][]byte, error) {
+			out := writer{enc: e}
+			err := build(&out, r, v)
+			return out.chunks(), err
 		})
 		if err != nil {
 			return err
 		}
-		return writeEncoded(w, r, out.chunks()...)
+		return writeEncoded(w, r, body...)
 	}
 }
 

@@ -100,17 +100,11 @@ func (a *operatorAPI) read(w http.ResponseWriter, r *http.Request, out codec, t 
 
 // whole answers with a tree of the cluster's view.
 func (a *operatorAPI) whole(w http.ResponseWriter, r *http.Request, out codec, call master.Call_Type, write func(tree, *view.View)) error {
-	v, err := snapshot(r.Context(), a.views)
-	if err != nil {
-		return err
-	}
-	var body [][]byte
-	err = a.answers.make(r.Context(), call.String()+" "+out.media, func(e *encoding) (err error) {
+	body, err := a.answers.ofView(r.Context(), a.views, call.String()+" "+out.media, func(e *encoding, v *view.View) ([][]byte, error) {
 		t := newTree(out, e)
 		t.put(t.fields(nil, &master.Response{Type: responseType(call)}))
 		t.message(fieldOf(&master.Response{}, strings.ToLower(call.String())), func() { write(t, v) })
-		body, err = t.body()
-		return err
+		return t.body()
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,7 +117,7 @@ func TestAStateInPartsIsTheStateAsOne(t *testing.T) {
 		}
 		v, a := large(), newAnswers()
 		for i := range 4 {
-			err := a.make(t.Context(), "state", func(e *encoding) error {
+			_, err := a.make(t.Context(), "state", func(e *encoding) ([][]byte, error) {
 				before := len(e.parts)
 				if want, got := wholeOf(t, c, v), readTree(t, c, e, v.Clone()); !proto.Equal(want, got) {
 					t.Errorf("%s, %d: %s", c.media, i, cmp.Diff(want, got, protocmp.Transform()))
@@ -124,7 +126,7 @@ func TestAStateInPartsIsTheStateAsOne(t *testing.T) {
 				if made := len(e.parts) - before; (made > 0) != (i%2 == 0) || i > 0 && made > 12 {
 					t.Errorf("%s, %d: %d parts were made anew, of %d", c.media, i, made, len(e.parts))
 				}
-				return nil
+				return nil, nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -150,11 +152,11 @@ func TestLegacyStatesFromKeptPartsAreTheSame(t *testing.T) {
 		return string(slices.Concat(out.chunks()...))
 	}
 	for i := range 4 {
-		err := a.make(t.Context(), "state", func(e *encoding) error {
+		_, err := a.make(t.Context(), "state", func(e *encoding) ([][]byte, error) {
 			if got, want := text(e), text(nil); got != want {
 				t.Errorf("%d: %s", i, cmp.Diff(want, got))
 			}
-			return nil
+			return nil, nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -171,12 +173,13 @@ func TestAnswersAreMadeInTurnAndForgotten(t *testing.T) {
 		a := newAnswers()
 		begun, end, first := make(chan struct{}), make(chan struct{}), make(chan error)
 		go func() {
-			first <- a.make(t.Context(), "state", func(*encoding) error { close(begun); <-end; return nil })
+			_, err := a.make(t.Context(), "state", func(*encoding) ([][]byte, error) { close(begun); <-end; return nil, nil })
+			first <- err
 		}()
 		<-begun
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := a.make(ctx, "state", func(*encoding) error { return nil }); err != context.DeadlineExceeded {
+		if _, err := a.make(ctx, "state", func(*encoding) ([][]byte, error) { return nil, nil }); err != context.DeadlineExceeded {
 			t.Errorf("a second answer was made meanwhile: %v", err)
 		}
 		close(end)
@@ -196,6 +199,43 @@ func TestAnswersAreMadeInTurnAndForgotten(t *testing.T) {
 		synctest.Wait()
 		if kept() {
 			t.Error("kept for good")
+		}
+	})
+}
+
+// TestReadersInALoopAreNoMoreThanOneThatRests lets ten readers read on: what they get is
+// of after they asked, and is made for a tenth of the time.
+func TestReadersInALoopAreNoMoreThanOneThatRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const took, want = 10 * time.Millisecond, 100
+		const during = want*(restTimes+1)*took - took
+		a, start, made := newAnswers(), time.Now(), 0
+		var got atomic.Int32
+		ctx, cancel := context.WithTimeout(t.Context(), during)
+		defer cancel()
+		var readers sync.WaitGroup
+		for range 10 {
+			readers.Go(func() {
+				for asked := time.Now(); ; asked = time.Now() {
+					body, err := a.make(ctx, "state", func(*encoding) ([][]byte, error) {
+						made++
+						of := fmt.Append(nil, time.Since(start))
+						time.Sleep(took)
+						return [][]byte{of}, nil
+					})
+					if err != nil {
+						return
+					}
+					if of, err := time.ParseDuration(string(body[0])); err != nil || start.Add(of).Before(asked) {
+						t.Errorf("asked at %v, got the state of %s", asked.Sub(start), body[0])
+					}
+					got.Add(1)
+				}
+			})
+		}
+		readers.Wait()
+		if made != want || got.Load() < 9*want {
+			t.Errorf("%d answers were made, want %d; %d were got", made, want, got.Load())
 		}
 	})
 }

@@ -90,19 +90,23 @@ func reader(v api.Views) http.Handler {
 }
 
 // State is a cluster that is read while it changes.
-type State struct{ Failover }
+type State struct {
+	Failover
+	Every time.Duration // a read comes at the earliest after the last [0]
+}
 
 // StateRun is a cluster all of whose agents are there.
 type StateRun struct {
 	run     *failoverRun
 	replica *link.Replica
 	handler http.Handler
+	every   time.Duration
 	links   int // that came since
 }
 
 // Start lets all agents come back and their view be whole.
 func (w State) Start() (*StateRun, error) {
-	s := &StateRun{replica: link.NewReplica()}
+	s := &StateRun{replica: link.NewReplica(), every: w.Every}
 	r, err := w.start(func(e *protocol.ViewEvent) { s.replica.Apply(e) })
 	if err != nil {
 		return nil, err
@@ -123,6 +127,7 @@ func (w State) Start() (*StateRun, error) {
 // Read returns how long one read takes after an agent has come anew, and how large
 // the answer is.
 func (s *StateRun) Read(r Read) (took time.Duration, size int, err error) {
+	time.Sleep(s.every)
 	last := s.run.workload.Agents
 	s.links++
 	s.run.back(offers.Link(last+s.links), s.run.registration(last-1))
