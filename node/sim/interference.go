@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,14 @@ import (
 )
 
 // Interference is a leader's master under a steady load: frameworks decline offers,
-// and what they decline is offered to the next at once. How long that takes is
-// measured alone, and while others read the whole state in a loop.
+// and what they decline is offered to the next at once. How long that takes is measured
+// alone, and while others read the whole state in a loop, in turns: so whatever else the
+// machine does is in both.
 type Interference struct {
 	Failover               // the agents, with tasks
 	Every    time.Duration // a decline [2ms]
-	For      time.Duration // with readers and without [5s]
+	For      time.Duration // with readers and without, in all [5s]
+	Turns    int           // [5]
 	Readers  int           // [1]
 	Read     Read          // [GET_STATE as protobuf]
 }
@@ -39,8 +42,8 @@ type InterferenceReport struct {
 
 // Run runs the workload from beginning to end.
 func (w Interference) Run(ctx context.Context) (report InterferenceReport, err error) {
-	w.Every, w.For = orElse(w.Every, 2*time.Millisecond), orElse(w.For, 5*time.Second)
-	w.Readers, report.For = max(w.Readers, 1), w.For
+	w.Every, w.For = cmp.Or(w.Every, 2*time.Millisecond), cmp.Or(w.For, 5*time.Second)
+	w.Readers, w.Turns, report.For = max(w.Readers, 1), cmp.Or(w.Turns, 5), w.For
 	if w.Read.Path == "" {
 		w.Read = Reads[0]
 	}
@@ -52,32 +55,39 @@ func (w Interference) Run(ctx context.Context) (report InterferenceReport, err e
 	if err != nil {
 		return report, err
 	}
-	if report.Alone, err = load.decline(ctx, w.Every, w.For); err != nil {
-		return report, err
-	}
 	replica, _ := load.leader.Leading()
 	handler := reader(views{replica})
+	for range w.Turns {
+		alone, err := load.decline(ctx, w.Every, w.For/time.Duration(w.Turns))
+		if err != nil {
+			return report, err
+		}
+		read, reads, err := w.beside(ctx, load, handler)
+		if err != nil {
+			return report, err
+		}
+		report.Alone, report.Read = append(report.Alone, alone...), append(report.Read, read...)
+		report.Reads += reads
+	}
+	return report, nil
+}
+
+// beside is one turn with readers.
+func (w Interference) beside(ctx context.Context, l *load, h http.Handler) (samples []time.Duration, reads int, err error) {
 	reading, done := context.WithCancel(ctx)
 	var readers sync.WaitGroup
 	counts := make([]int, w.Readers)
 	errs := make([]error, w.Readers)
 	for i := range w.Readers {
-		readers.Go(func() { counts[i], errs[i] = w.readOn(reading, handler) })
+		readers.Go(func() { counts[i], errs[i] = w.readOn(reading, h) })
 	}
-	report.Read, err = load.decline(ctx, w.Every, w.For)
+	samples, err = l.decline(ctx, w.Every, w.For/time.Duration(w.Turns))
 	done()
 	readers.Wait()
 	for _, n := range counts {
-		report.Reads += n
+		reads += n
 	}
-	return report, errors.Join(append(errs, err)...)
-}
-
-func orElse(d, or time.Duration) time.Duration {
-	if d == 0 {
-		return or
-	}
-	return d
+	return samples, reads, errors.Join(append(errs, err)...)
 }
 
 func (w Interference) readOn(ctx context.Context, h http.Handler) (n int, err error) {
