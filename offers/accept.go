@@ -80,13 +80,14 @@ func (m *Master) acceptFailed(f *framework, call *scheduler.Call_Accept, why err
 			m.discard(o, nil)
 		}
 	}
+	text := clip(why.Error())
 	for _, op := range call.GetOperations() {
 		for _, t := range launched(op) {
 			m.tell(f, m.status(t.GetTaskId().GetValue(), t.GetAgentId().GetValue(), "", mesos.TaskState_TASK_DROPPED,
-				mesos.TaskStatus_REASON_INVALID_OFFERS, "Task launched with invalid offers: "+why.Error()))
+				mesos.TaskStatus_REASON_INVALID_OFFERS, "Task launched with invalid offers: "+text))
 		}
 		if !launches(op) {
-			m.failOperation(f, op, "Operation attempted with invalid offers: "+why.Error())
+			m.failOperation(f, op, "Operation attempted with invalid offers: "+text)
 		}
 	}
 }

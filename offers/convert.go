@@ -30,15 +30,15 @@ func (x *acceptance) tryConvert(op *mesos.Offer_Operation) error {
 	if err := validateOperation(own, x.agent, by); err != nil {
 		return answerf("%v; on agent %s (%s)", err, x.agent.id, x.agent.info.GetHostname())
 	}
-	if own.GetType() == mesos.Offer_Operation_DESTROY {
-		x.m.rescindVolumes(x.agent, setOf(own.GetDestroy().GetVolumes()...))
-	}
 	conversions, err := resource.Convert(own)
 	if err != nil {
 		return err
 	}
 	if err := x.take(own, conversions); err != nil {
 		return err
+	}
+	if own.GetType() == mesos.Offer_Operation_DESTROY {
+		x.m.rescindVolumes(x.agent, setOf(own.GetDestroy().GetVolumes()...))
 	}
 	x.m.applyOperation(x.agent, x.framework, own, conversions)
 	return nil

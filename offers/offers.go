@@ -3,6 +3,7 @@ package offers
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,7 +147,7 @@ func (m *Master) suppress(f *framework, roles []string) {
 		return
 	}
 	all := f.orAll(roles)
-	f.suppressed = append(without(f.suppressed, all), all...)
+	f.suppressed = slices.Compact(slices.Sorted(slices.Values(append(without(f.suppressed, all), all...))))
 	m.allocator.Suppress(f.id, all)
 	if len(without(f.roles, f.suppressed)) == 0 {
 		f.requests = nil

@@ -118,7 +118,7 @@ func (m *Master) failOperation(f *framework, op *mesos.Offer_Operation, text str
 		return
 	}
 	m.operationStatus(f, &mesos.OperationStatus{
-		OperationId: op.GetId(), State: mesos.OperationState_OPERATION_ERROR.Enum(), Message: proto.String(text),
+		OperationId: op.GetId(), State: mesos.OperationState_OPERATION_ERROR.Enum(), Message: proto.String(clip(text)),
 	})
 }
 

@@ -19,8 +19,8 @@ func validateRequests(call *scheduler.Call_Request) error {
 
 // requestsOf returns requests as the allocator knows them.
 func requestsOf(list []*mesos.Request) ([]allocator.Request, error) {
-	if len(list) > maxRequests {
-		return nil, answerf("'request.requests' has %d elements; at most %d are taken", len(list), maxRequests)
+	if err := tooMany("request.requests", len(list), maxRequests); err != nil {
+		return nil, err
 	}
 	out := make([]allocator.Request, len(list))
 	for i, r := range list {

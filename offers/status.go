@@ -1,6 +1,8 @@
 package offers
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
@@ -13,7 +15,7 @@ func (m *Master) status(task, agent, executor string, s mesos.TaskState, r mesos
 	st := &mesos.TaskStatus{
 		TaskId:    taskID(task),
 		State:     s.Enum(),
-		Message:   proto.String(text),
+		Message:   proto.String(clip(text)),
 		Source:    mesos.TaskStatus_SOURCE_MASTER.Enum(),
 		Reason:    r.Enum(),
 		Timestamp: proto.Float64(seconds(m.now)),
@@ -25,6 +27,17 @@ func (m *Master) status(task, agent, executor string, s mesos.TaskState, r mesos
 		st.ExecutorId = executorID(executor)
 	}
 	return st
+}
+
+// maxText bounds what is said of one task or operation, in bytes: a text may quote what
+// a framework sent, and be that of each of thousands of tasks.
+const maxText = 4096
+
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "..."
 }
 
 // tell sends a framework a status.

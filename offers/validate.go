@@ -23,7 +23,7 @@ func ValidateCall(call *scheduler.Call) error {
 		if call.GetSubscribe().GetFrameworkInfo().GetId().GetValue() != call.GetFrameworkId().GetValue() {
 			return answer("'framework_id' differs from 'subscribe.framework_info.id'")
 		}
-		return nil
+		return tooMany("subscribe.suppressed_roles", len(call.GetSubscribe().GetSuppressedRoles()), maxRoles)
 	}
 	if call.FrameworkId == nil {
 		return absent("framework_id")
@@ -80,6 +80,12 @@ func validatePayload(call *scheduler.Call) error {
 		if call.GetAcknowledgeOperationStatus().AgentId == nil {
 			return absent("agent_id")
 		}
+	case scheduler.Call_ACCEPT:
+		return validateAccept(call.GetAccept())
+	case scheduler.Call_SUPPRESS:
+		return tooMany("suppress.roles", len(call.GetSuppress().GetRoles()), maxRoles)
+	case scheduler.Call_REVIVE:
+		return tooMany("revive.roles", len(call.GetRevive().GetRoles()), maxRoles)
 	case scheduler.Call_REQUEST:
 		return validateRequests(call.GetRequest())
 	case scheduler.Call_UPDATE_FRAMEWORK:
@@ -90,6 +96,22 @@ func validatePayload(call *scheduler.Call) error {
 		if info.GetId().GetValue() != call.GetFrameworkId().GetValue() {
 			return answer("'framework_id' differs from 'update_framework.framework_info.id'")
 		}
+		return tooMany("update_framework.suppressed_roles", len(call.GetUpdateFramework().GetSuppressedRoles()), maxRoles)
+	}
+	return nil
+}
+
+// Bounds of what one framework says, so that no call keeps the core from the others.
+// Mesos has none.
+const (
+	maxRoles         = 1000    // that it has, and that one call names
+	maxMinimums      = 100     // of each role
+	maxFrameworkInfo = 1 << 20 // bytes: the registry keeps it
+)
+
+func tooMany(field string, n, most int) error {
+	if n > most {
+		return answerf("'%s' has %d elements; at most %d are taken", field, n, most)
 	}
 	return nil
 }

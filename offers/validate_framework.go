@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/resource"
@@ -13,6 +15,9 @@ import (
 // validateFramework checks what a framework says of itself.
 // Mesos: src/master/validation.cpp, framework::validate.
 func (m *Master) validateFramework(info *mesos.FrameworkInfo) error {
+	if n := proto.Size(info); n > maxFrameworkInfo {
+		return answerf("'FrameworkInfo' has %d bytes; at most %d are taken", n, maxFrameworkInfo)
+	}
 	if err := validateRoles(info); err != nil {
 		return err
 	}
@@ -54,6 +59,9 @@ func validateRoles(info *mesos.FrameworkInfo) error {
 	if info.Role != nil {
 		return answer("'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable")
 	}
+	if err := tooMany("FrameworkInfo.roles", len(info.GetRoles()), maxRoles); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	var twice []string
 	for _, r := range info.GetRoles() {
@@ -77,7 +85,11 @@ func validateRoles(info *mesos.FrameworkInfo) error {
 func braces(names []string) string { return "{ " + strings.Join(names, ", ") + " }" }
 
 func validateOfferFilters(f *mesos.OfferFilters) error {
-	for _, q := range f.GetMinAllocatableResources().GetQuantities() {
+	quantities := f.GetMinAllocatableResources().GetQuantities()
+	if err := tooMany("min_allocatable_resources.quantities", len(quantities), maxMinimums); err != nil {
+		return err
+	}
+	for _, q := range quantities {
 		if len(q.GetQuantities()) == 0 {
 			return answer("a member of 'min_allocatable_resources.quantities' is empty")
 		}

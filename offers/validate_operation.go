@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"muster/offers/mesos"
+	"muster/offers/mesos/scheduler"
 	"muster/offers/resource"
 )
 
@@ -14,6 +15,52 @@ import (
 type party struct {
 	principal string     // "": nobody in particular
 	framework *framework // nil: an operator
+}
+
+// Bounds of one ACCEPT, and of how finely operations may divide an agent: each costs
+// what the agent's parts cost.
+const (
+	maxConversions = 200    // operations that launch nothing
+	maxPieces      = 50_000 // resources, ranges and items of sets in all
+	maxParts       = 1000   // reservations and volumes of an agent that differ
+)
+
+// validateAccept checks the size of an ACCEPT.
+func validateAccept(call *scheduler.Call_Accept) error {
+	conversions, pieces := 0, 0
+	count := func(list []*mesos.Resource) {
+		for _, r := range list {
+			pieces += 1 + len(r.GetRanges().GetRange()) + len(r.GetSet().GetItem())
+		}
+	}
+	for _, op := range call.GetOperations() {
+		if !launches(op) {
+			conversions++
+		}
+		for _, list := range operands(op) {
+			count(list)
+		}
+		count(op.GetLaunchGroup().GetExecutor().GetResources())
+		for _, t := range launched(op) {
+			count(t.GetResources())
+			count(t.GetExecutor().GetResources())
+		}
+	}
+	if conversions > maxConversions {
+		return answerf("'accept.operations' has %d elements that launch nothing; at most %d are taken", conversions, maxConversions)
+	}
+	if pieces > maxPieces {
+		return answerf("'accept.operations' names %d resources, ranges and items of sets; at most %d are taken", pieces, maxPieces)
+	}
+	return nil
+}
+
+// checkParts checks that an agent is not divided too finely by as many more parts.
+func checkParts(a *agent, more int) error {
+	if n := a.total.Parts(); n+more > maxParts {
+		return answerf("Agent %s has %d different reservations and volumes; with %d more it would have more than %d", a.id, n, more, maxParts)
+	}
+	return nil
 }
 
 // operands returns the lists of resources that an operation names.
@@ -69,10 +116,16 @@ func upgraded(op *mesos.Offer_Operation, role string) (*mesos.Offer_Operation, e
 func validateOperation(op *mesos.Offer_Operation, a *agent, by party) error {
 	switch op.GetType() {
 	case mesos.Offer_Operation_RESERVE:
+		if err := checkParts(a, len(op.GetReserve().GetResources())); err != nil {
+			return err
+		}
 		return validateReserve(op.GetReserve(), a, by)
 	case mesos.Offer_Operation_UNRESERVE:
 		return validateUnreserve(op.GetUnreserve())
 	case mesos.Offer_Operation_CREATE:
+		if err := checkParts(a, len(op.GetCreate().GetVolumes())); err != nil {
+			return err
+		}
 		return validateCreate(op.GetCreate(), a, by)
 	case mesos.Offer_Operation_DESTROY:
 		return validateDestroy(op.GetDestroy(), a)
@@ -149,8 +202,10 @@ func validatePersistent(rs []*mesos.Resource) error {
 // validateProvider checks that all resources are of one resource provider.
 func validateProvider(rs []*mesos.Resource) error {
 	var ids []string
+	seen := map[string]bool{}
 	for _, r := range rs {
-		if id := r.GetProviderId().GetValue(); !slices.Contains(ids, id) {
+		if id := r.GetProviderId().GetValue(); !seen[id] {
+			seen[id] = true
 			ids = append(ids, id)
 		}
 	}

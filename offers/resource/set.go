@@ -19,6 +19,9 @@ type Set struct {
 // Empty reports whether there is nothing in the set.
 func (s Set) Empty() bool { return s.head.empty() }
 
+// Parts is how many parts the set has: of different reservations, disks or allocations.
+func (s Set) Parts() int { return s.len() }
+
 func (s *Set) len() int {
 	if s.head.empty() {
 		return 0

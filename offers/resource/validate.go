@@ -225,7 +225,14 @@ func sameLabels(a, b *mesos.Labels) bool {
 	return string(x) == string(y)
 }
 
-// ValidateRole checks the name of a role.
+// Bounds of a role's name, in bytes: volumes lie in directories named by it, and each
+// component is a node of the tree of roles.
+const (
+	maxRole      = 1024
+	maxComponent = 255
+)
+
+// ValidateRole checks the name of a role. Mesos has no bounds.
 // Mesos: src/common/roles.cpp.
 func ValidateRole(role string) error {
 	if role == "*" {
@@ -234,10 +241,15 @@ func ValidateRole(role string) error {
 	if role == "" {
 		return errors.New("role is empty")
 	}
+	if len(role) > maxRole {
+		return fmt.Errorf("role %q... has %d bytes, more than %d", role[:32], len(role), maxRole)
+	}
 	for component := range strings.SplitSeq(role, "/") {
 		switch {
 		case component == "":
 			return fmt.Errorf("role %q has an empty component", role)
+		case len(component) > maxComponent:
+			return fmt.Errorf("role %q has a component of %d bytes, more than %d", role, len(component), maxComponent)
 		case component == "." || component == ".." || component == "*":
 			return fmt.Errorf("role %q has %q as a component", role, component)
 		case component[0] == '-':
