@@ -82,7 +82,7 @@ func (m *Master) acceptFailed(f *framework, call *scheduler.Call_Accept, why err
 	}
 	text := clip(why.Error())
 	for _, op := range call.GetOperations() {
-		for _, t := range launched(op) {
+		for _, t := range Launched(op) {
 			m.tell(f, m.status(t.GetTaskId().GetValue(), t.GetAgentId().GetValue(), "", mesos.TaskState_TASK_DROPPED,
 				mesos.TaskStatus_REASON_INVALID_OFFERS, "Task launched with invalid offers: "+text))
 		}
@@ -97,8 +97,8 @@ func launches(op *mesos.Offer_Operation) bool {
 	return op.GetType() == mesos.Offer_Operation_LAUNCH || op.GetType() == mesos.Offer_Operation_LAUNCH_GROUP
 }
 
-// launched returns the tasks of an operation.
-func launched(op *mesos.Offer_Operation) []*mesos.TaskInfo {
+// Launched returns the tasks that an operation is to start, those of its type alone.
+func Launched(op *mesos.Offer_Operation) []*mesos.TaskInfo {
 	switch op.GetType() {
 	case mesos.Offer_Operation_LAUNCH:
 		return op.GetLaunch().GetTaskInfos()

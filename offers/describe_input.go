@@ -89,7 +89,7 @@ func named(call *scheduler.Call) string {
 	}
 	for _, op := range call.GetAccept().GetOperations() {
 		out = append(out, op.GetType().String())
-		for _, t := range launched(op) {
+		for _, t := range Launched(op) {
 			out = append(out, t.GetTaskId().GetValue())
 		}
 	}

@@ -158,7 +158,7 @@ func (s *scenario) launchAnything(c *chooser) {
 	c.fill(op.ProtoReflect(), names(s.w), 6)
 	op.Id = nil
 	op.Type = []mesos.Offer_Operation_Type{mesos.Offer_Operation_LAUNCH, mesos.Offer_Operation_LAUNCH_GROUP}[c.n(2)].Enum()
-	for _, info := range launched(op) {
+	for _, info := range Launched(op) {
 		s.tasks++
 		info.TaskId, info.AgentId = taskID(fmt.Sprint("t", s.tasks)), agentID("m1-S0")
 		info.Resources = s.resources("cpus:0.1;mem:10").Proto()

@@ -41,7 +41,7 @@ func validateAccept(call *scheduler.Call_Accept) error {
 			count(list)
 		}
 		count(op.GetLaunchGroup().GetExecutor().GetResources())
-		for _, t := range launched(op) {
+		for _, t := range Launched(op) {
 			count(t.GetResources())
 			count(t.GetExecutor().GetResources())
 		}

@@ -227,7 +227,7 @@ func (g *Gateway) ask(ctx context.Context, c *inflight, message func(id uint64) 
 		}
 		g.calls[g.lastCall] = c
 		g.counts.Calls++
-		g.expect(c.call)
+		g.expect(g.lastCall, c.call)
 		return nil
 	})
 	if err != nil {

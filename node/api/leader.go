@@ -123,7 +123,7 @@ func (g *Gateway) answer(r *protocol.Reply) {
 		g.counts.Throttled++
 	}
 	if code != http.StatusAccepted {
-		g.forget(c.call)
+		g.forget(r.GetCallId(), c.call)
 	}
 	g.vouch(c, code)
 	if code/100 == 2 {

@@ -1,11 +1,11 @@
 package api
 
 import (
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"muster/offers"
 	"muster/offers/mesos"
 	"muster/offers/mesos/scheduler"
 	"muster/offers/protocol"
@@ -26,22 +26,26 @@ type taskKey struct{ framework, task string }
 type pendingTask struct {
 	task  *protocol.Pending_Task
 	since time.Time
+	call  uint64 // that would launch it
 }
 
 // launches calls do for each task that call would launch.
 func launches(call *scheduler.Call, do func(key taskKey, t *mesos.TaskInfo)) {
 	framework := call.GetFrameworkId().GetValue()
 	for _, op := range call.GetAccept().GetOperations() {
-		for _, t := range slices.Concat(op.GetLaunch().GetTaskInfos(), op.GetLaunchGroup().GetTaskGroup().GetTasks()) {
+		for _, t := range offers.Launched(op) {
 			do(taskKey{framework, t.GetTaskId().GetValue()}, t)
 		}
 	}
 }
 
-// expect remembers the tasks of call from now on.
-func (g *Gateway) expect(call *scheduler.Call) {
+// expect remembers the tasks of a call from now on.
+func (g *Gateway) expect(id uint64, call *scheduler.Call) {
 	now := time.Now()
 	launches(call, func(key taskKey, t *mesos.TaskInfo) {
+		if _, twice := g.pending[key]; twice {
+			return // of the call before, which this one cannot undo
+		}
 		if len(g.pending) >= pendingMax {
 			g.expire(now)
 		}
@@ -49,15 +53,19 @@ func (g *Gateway) expect(call *scheduler.Call) {
 			g.log.Warn("accepted task not remembered: too many are unheard of", "framework_id", key.framework, "task_id", key.task)
 			return
 		}
-		g.pending[key] = pendingTask{since: now, task: &protocol.Pending_Task{
+		g.pending[key] = pendingTask{since: now, call: id, task: &protocol.Pending_Task{
 			TaskId: t.GetTaskId(), AgentId: t.GetAgentId(), ExecutorId: t.GetExecutor().GetExecutorId(),
 		}}
 	})
 }
 
-// forget drops the tasks of a call that was not accepted.
-func (g *Gateway) forget(call *scheduler.Call) {
-	launches(call, func(key taskKey, _ *mesos.TaskInfo) { delete(g.pending, key) })
+// forget drops the tasks of a call that was not accepted. Another's stay, whoever names them.
+func (g *Gateway) forget(id uint64, call *scheduler.Call) {
+	launches(call, func(key taskKey, _ *mesos.TaskInfo) {
+		if g.pending[key].call == id {
+			delete(g.pending, key)
+		}
+	})
 }
 
 // heard drops a task whose framework was sent a status.

@@ -60,6 +60,35 @@ func TestAcceptedTasksThatWereNotHeardOfAreAnnounced(t *testing.T) {
 	})
 }
 
+func TestARefusedCallForgetsNoTaskOfAnother(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Connected(1)
+		r.session("F1", "a")
+		r.done(acceptCall("F1", []string{"O1"}, []string{"t"}), 202)
+		r.done(acceptCall("F1", []string{"O9"}, []string{"t"}), 400) // by anybody, with another stream
+		r.Disconnected()
+		r.Connected(2)
+		if got := fmt.Sprint(r.pendings()); got != "map[F1:[t]]" {
+			t.Fatalf("announced %s", got)
+		}
+	})
+}
+
+func TestTasksThatNoOperationLaunchesAreNotRemembered(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Connected(1)
+		r.session("F1", "a")
+		call := acceptCall("F1", []string{"O1"}, []string{"t"})
+		call.Accept.Operations[0].Type = nil // as what a later version has is read
+		r.done(call, 202)
+		r.Disconnected()
+		r.Connected(2)
+		if got := r.pendings(); len(got) != 0 {
+			t.Fatalf("announced %v, of which nothing is ever heard", got)
+		}
+	})
+}
+
 func TestReplyToAClientThatLeftStillCounts(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.Connected(1)
