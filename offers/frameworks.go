@@ -27,6 +27,7 @@ type framework struct {
 	expected  string   // the session that may be resumed, as the registry has it; empty: any
 	missed    string   // the session that lost events and may not be resumed
 	recovered bool     // has not been heard of in this leadership
+	inherited bool     // an earlier leader may have served it
 	awaited   bool     // its gateway should announce its session any moment
 	active    bool     // is made offers
 	deadline  *timer   // armed while not connected: what happens if it stays away
@@ -152,7 +153,8 @@ func (f *framework) begun() bool { return f.connected() && f.session.begun }
 // should have announced it again.
 func (m *Master) recoverFramework(r *registry.Framework) {
 	f := m.addFramework(r.GetInfo())
-	f.admitted, f.recovered, f.expected, f.missed = true, true, r.GetSessionId(), r.GetMissedSessionId()
+	f.admitted, f.recovered, f.inherited = true, true, true
+	f.expected, f.missed = r.GetSessionId(), r.GetMissedSessionId()
 	f.registered = m.now
 	if f.expected != "" {
 		m.expecting.add(f.expected, f)
@@ -175,7 +177,7 @@ func (m *Master) recoverFramework(r *registry.Framework) {
 // adoptFramework brings in a framework that only an agent remembers.
 func (m *Master) adoptFramework(info *mesos.FrameworkInfo) *framework {
 	f := m.addFramework(info)
-	f.admitted, f.recovered = true, true
+	f.admitted, f.recovered, f.inherited = true, true, true
 	f.registered = m.now
 	m.allocator.AddFramework(m.now, f.id, f.options())
 	f.deadline = m.timers.set(m.now.Add(m.cfg.GatewayGrace), func() { m.disconnected(f) })

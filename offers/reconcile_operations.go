@@ -49,8 +49,9 @@ func (o *operation) told() *mesos.OperationStatus {
 }
 
 // operationFate is what can be said of an operation that is not known, by the
-// agent that it is said to be of. A registered agent has said which it has, and obeys no
-// earlier leader any more: what it has not was lost on its way, or its end was acknowledged.
+// agent that it is said to be of. A registered agent has said which it has: what it has
+// not was lost on its way, or its end was acknowledged. An acknowledgement to an earlier
+// leader is remembered by nobody, and to call such an operation dropped would have it done twice.
 func (m *Master) operationFate(f *framework, op *scheduler.Call_ReconcileOperations_Operation) (mesos.OperationState, string) {
 	agent := op.GetAgentId().GetValue()
 	if agent == "" {
@@ -62,6 +63,9 @@ func (m *Master) operationFate(f *framework, op *scheduler.Call_ReconcileOperati
 	case agentRegistered:
 		if f.ended.has(op.GetOperationId().GetValue()) {
 			return mesos.OperationState_OPERATION_UNKNOWN, "Operation has ended, and that was acknowledged"
+		}
+		if f.inherited {
+			return mesos.OperationState_OPERATION_UNKNOWN, "Operation is unknown to the agent: it was lost with an earlier leader, or its end was acknowledged"
 		}
 		return mesos.OperationState_OPERATION_DROPPED, "Operation is unknown to the agent"
 	case agentUnreachable:

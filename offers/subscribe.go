@@ -299,7 +299,7 @@ func (m *Master) readmit(l *link, msg *protocol.Subscribe, id string) {
 		return
 	}
 	f := m.addFramework(info)
-	f.wishes, f.requests = w, msg.GetRequests()
+	f.wishes, f.requests, f.inherited = w, msg.GetRequests(), true
 	m.openSession(l, msg.GetSessionId(), f)
 	m.proposeAdmission(f, msg.GetSessionId(), false)
 }
