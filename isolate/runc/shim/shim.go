@@ -53,12 +53,16 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
+// lock is the container's. Only the end of this process frees it: whoever finds
+// it free takes the shim for gone.
+var lock *os.File
+
 // run starts the container of dir, waits for its end and records it.
 func run(dir state.Dir) error {
 	unix.Umask(0o022) // not the daemon's
-	lock, driver := os.NewFile(lockFD, "lock"), os.NewFile(reportFD, "report")
-	defer lock.Close()
-	task, err := ready(dir, lock)
+	lock = os.NewFile(lockFD, "lock")
+	driver := os.NewFile(reportFD, "report")
+	task, err := ready(dir)
 	if err != nil {
 		send(driver, state.Report{Failed: oneLine(err)})
 		return err
@@ -93,7 +97,7 @@ func record(dir state.Dir, ended *state.Ended) error {
 }
 
 // ready makes this process known as the shim of dir's task.
-func ready(dir state.Dir, lock *os.File) (*state.Task, error) {
+func ready(dir state.Dir) (*state.Task, error) {
 	if err := state.Hold(lock); err != nil {
 		return nil, err
 	}
