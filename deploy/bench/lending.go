@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	p99Rounds = 9
-	p99Window = time.Second // 5,000 requests or so: short, so that the two of a pair meet the same machine
-	p99Tries  = 40          // until the server is alone
-	quiet     = .1          // of the server's CPU is what all else may use while it is alone
+	p99Rounds = 3               // more would wait for minutes: who has disturbed again and again is lent nothing for longer each time
+	p99Window = 2 * time.Second // 10,000 requests or so: short, so that the two of a pair meet the same machine
+	p99Tries  = 40              // until the server is alone
+	quiet     = .1              // of the server's CPU is what all else may use while it is alone
 )
 
 // p99Ratio is what revocable tasks cost a server that has reserved most of the
