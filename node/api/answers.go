@@ -23,7 +23,7 @@ const (
 )
 
 // answers makes the answers that tell of the whole cluster, one at a time and for a
-// tenth of the time, so that no number of readers slows the goroutine that decides.
+// tenth of the time, so that many readers slow the goroutine that decides no more than one does.
 // Whoever asked before an answer of his kind was begun gets that one. What the parts of
 // an answer were encoded to is kept for the next of the same kind, of which most parts
 // are the same.

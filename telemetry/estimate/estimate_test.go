@@ -64,12 +64,6 @@ func TestClassicalEstimators(t *testing.T) {
 	}
 }
 
-func TestFreeIsWhatWillNotBeUsed(t *testing.T) {
-	if got := Free(known(), Share{Of: .4}); got != (Amounts{6, 6e9}) {
-		t.Errorf("free %v", got)
-	}
-}
-
 func TestSamplesWithinAStepAreAveraged(t *testing.T) {
 	n := NewNode(Config{Warm: 5 * time.Minute})
 	for i, used := range []float64{1, missing, 3, 8} {

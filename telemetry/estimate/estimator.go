@@ -9,15 +9,6 @@ type Estimator interface {
 	Predict(n *Node) Amounts
 }
 
-// Free is what the tasks were allocated and, by an estimator, will not use.
-func Free(n *Node, e Estimator) Amounts {
-	free := e.Predict(n)
-	for k := range Kinds {
-		free[k] = n.Limit(k) - free[k]
-	}
-	return free
-}
-
 // each predicts every resource by itself and holds it to the bounds.
 func (n *Node) each(predict func(k Kind) float64) Amounts {
 	var out Amounts
